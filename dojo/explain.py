@@ -1,0 +1,157 @@
+"""From a failed test to words: what was wrong, on which line, called how and with what."""
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dojo.adapters.base import CheckFailed
+from dojo.catalog import shown
+from dojo.errors import DojoError
+from dojo.guard import Forbidden
+from dojo.loader import missing_name
+
+LONGEST = 600  # characters of a message that people will read
+_UNUSABLE = re.compile(r"NoneType")
+
+
+def message(error: BaseException, where: str, module: ModuleType | None) -> str:
+    """The failure in a sentence or two. `where` is empty when no line of the implementation raised it."""
+    if isinstance(error, CheckFailed | DojoError):
+        return str(error)
+    if isinstance(error, Forbidden):
+        return f"{error}."
+    if isinstance(error, SyntaxError) and not isinstance(error, IndentationError):
+        return f"the file does not parse: {error.msg}."
+    if isinstance(error, IndentationError):
+        return f"the file does not parse: {error.msg} (check the indentation)."
+    if isinstance(error, AttributeError) and module is not None and error.obj is module:
+        return missing_name(module, error.name)
+    if isinstance(error, NotImplementedError):
+        return f"not written yet: {_short(error)}"
+    if isinstance(error, pytest.skip.Exception):
+        return "your code called pytest.skip(); a skipped test earns nothing."
+    if isinstance(error, pytest.fail.Exception):
+        return _pytest_failure(str(error.msg))
+    if isinstance(error, AssertionError) and not where:
+        return _short(error) or "the test's assertion does not hold."
+    kind = type(error).__name__
+    if where:
+        return f"your code raised {kind}: {_short(error)}"
+    hint = " Is a return statement missing?" if _UNUSABLE.search(str(error)) else ""
+    return f"the test could not use what came back: {kind}: {_short(error)}.{hint}"
+
+
+def _pytest_failure(text: str) -> str:
+    """What pytest.fail, pytest.raises and the timeout say, in the learner's terms."""
+    if match := re.match(r"DID NOT RAISE <class '(?:\w+\.)*(\w+)'>", text):
+        return f"expected {match[1]} to be raised, but nothing was."
+    if match := re.search(r"Timeout \(>([\d.]+)s\)", text):
+        return f"stopped after {float(match[1]):g} s. Is there an endless loop?"
+    return text[:LONGEST]
+
+
+def _short(error: BaseException) -> str:
+    text = str(error).strip()
+    return text if len(text) <= LONGEST else text[:LONGEST] + " …"
+
+
+def line_in(path: Path, error: BaseException) -> str:
+    """file:line of the innermost line of `path` that the error passed through; '' where there is none."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"{shown(path)}:{error.lineno}"
+    for link in _chain(error):
+        lines = [tb.tb_lineno for tb in _traceback(link.__traceback__) if tb.tb_frame.f_code.co_filename == str(path)]
+        if lines:
+            return f"{shown(path)}:{lines[-1]}"
+    return ""
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _traceback(tb: TracebackType | None) -> Iterator[TracebackType]:
+    while tb is not None:
+        yield tb
+        tb = tb.tb_next
+
+
+def call_of(function: Any, error: BaseException) -> tuple[str, dict[str, str], str]:
+    """How the test called the implementation before it failed: (source of the call, its inputs, the name called)."""
+    frame, line = _test_frame(function, error)
+    if frame is None:
+        return "", {}, ""
+    lines, first = inspect.getsourcelines(function)
+    source = textwrap.dedent("".join(lines))
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and _name_in_impl(node.func)]
+    before = [call for call in calls if call.lineno + first - 1 <= line]
+    if not before:
+        return "", {}, ""
+    call = max(before, key=lambda node: (node.lineno, -node.col_offset))
+    text = " ".join(ast.get_source_segment(source, call).split()).removeprefix("impl.")
+    names = {node.id for node in ast.walk(call) if isinstance(node, ast.Name)}
+    inputs = {name: describe(frame.f_locals[name]) for name in sorted(names & frame.f_locals.keys() - _FIXTURES)}
+    return text, {name: words for name, words in inputs.items() if words}, _name_in_impl(call.func)
+
+
+_FIXTURES = {"impl", "fw", "gpu", "rng", "request", "tmp_path", "monkeypatch", "capsys"}
+
+
+def _test_frame(function: Any, error: BaseException):
+    code = inspect.unwrap(function).__code__
+    for link in _chain(error):
+        for tb in _traceback(link.__traceback__):
+            if tb.tb_frame.f_code is code:
+                return tb.tb_frame, tb.tb_lineno
+    return None, 0
+
+
+def _name_in_impl(node: ast.AST) -> str:
+    """'name' for `impl.name`, otherwise ''."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "impl":
+        return node.attr
+    return ""
+
+
+def definition(path: Path, name: str) -> str:
+    """file:line of the function or class of that name."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return shown(path)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            return f"{shown(path)}:{node.lineno}"
+    return shown(path)
+
+
+def describe(value: Any) -> str:
+    """An input in a few words: small ones whole, larger ones by shape and dtype; '' for what no reader needs."""
+    if isinstance(value, bool | int | float | str) or value is None:
+        return repr(value) if len(repr(value)) <= 80 else f"a string of {len(value)} characters"
+    if isinstance(value, list | tuple):
+        inner = [describe(item) for item in value[:4]]
+        dots = [f"… {len(value)} in all"] if len(value) > 4 else []
+        return "[" + ", ".join(inner + dots) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {describe(item)}" for key, item in list(value.items())[:6]) + "}"
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return _describe_array(value)
+    return ""
+
+
+def _describe_array(value: Any) -> str:
+    shape, dtype = tuple(value.shape), str(value.dtype).removeprefix("torch.").removeprefix("<dtype: '").removesuffix("'>")
+    if isinstance(value, np.ndarray) and value.size <= 12:
+        return " ".join(np.array2string(value, precision=4, separator=", ").split())
+    return f"{dtype} of shape {shape}"

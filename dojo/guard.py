@@ -1,0 +1,105 @@
+"""What an implementation may not do to the process that tests it, and how each attempt is told.
+
+These guards work inside the process and name the learner's line. They are the first line only: `dojo.runner` isolates
+every kata in a process of its own, and believes nothing but results that arrived.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dojo.settings import Settings
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+MIB = 2**20
+
+
+class Forbidden(BaseException):
+    """The implementation did something that no kata asks for. Not an Exception: `except Exception` must not hide it."""
+
+
+@contextmanager
+def guarded(settings: Settings) -> Iterator[None]:
+    """Run the implementation's code inside: an exit, too much output or too much memory ends in a told exception."""
+    kept = os._exit, sys.stdout, sys.stderr
+    os._exit = _refuse_exit
+    budget = _Budget(settings.output_mib)
+    sys.stdout, sys.stderr = _Limited(sys.stdout, budget), _Limited(sys.stderr, budget)
+    limit = _limit_memory(settings.memory_gib)
+    try:
+        yield
+    except SystemExit as error:
+        raise Forbidden(f"your code called sys.exit({'' if error.code is None else error.code})") from error
+    except pytest.exit.Exception as error:
+        raise Forbidden("your code called pytest.exit()") from error
+    except MemoryError as error:
+        _restore_memory(limit)
+        raise Forbidden(f"your code ran out of memory: it may use {settings.memory_gib:g} GiB") from error
+    finally:
+        os._exit, sys.stdout, sys.stderr = kept
+        _restore_memory(limit)
+
+
+def _refuse_exit(code: int = 0) -> None:
+    raise Forbidden(f"your code called os._exit({code})")
+
+
+class _Budget:
+    """How much may still be printed, to both streams together."""
+
+    def __init__(self, mib: float):
+        self.mib, self.left = mib, mib * MIB
+
+    def spend(self, size: int) -> None:
+        self.left -= size
+        if self.left < 0:
+            raise Forbidden(f"your code printed more than {self.mib:g} MiB")
+
+
+class _Limited:
+    """A text stream that passes everything on, until the budget is spent."""
+
+    def __init__(self, stream, budget: _Budget):
+        self._stream, self._budget = stream, budget
+
+    def write(self, text: str) -> int:
+        self._budget.spend(len(text))
+        return self._stream.write(text)
+
+    def writelines(self, lines) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+
+def _limit_memory(gib: float):
+    """Let the process's data grow by `gib` and no more; returns the limit to restore. Linux only.
+
+    Not where a GPU is present: its driver maps more address space than any limit of ours would allow.
+    """
+    if not sys.platform.startswith("linux") or Path("/dev/nvidiactl").exists():
+        return None
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    data_kib = next(
+        int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData")
+    )
+    wanted = data_kib * 1024 + int(gib * 2**30)
+    if before[1] != resource.RLIM_INFINITY:
+        wanted = min(wanted, before[1])
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted, before[1]))
+    return before
+
+
+def _restore_memory(limit) -> None:
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, limit)

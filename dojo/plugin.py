@@ -1,0 +1,353 @@
+"""The pytest plugin: runs a kata's levels on one implementation tree, in order, and grades them.
+
+It touches only tests below katas/; other tests run as pytest runs them.
+"""
+
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from dojo import explain
+from dojo.catalog import Catalog, Kata, shown
+from dojo.errors import DojoError
+from dojo.grading import KataResult, State, TestResult, grade, read_test, to_json
+from dojo.guard import guarded
+from dojo.selection import absent, exact_slug, find_tree, frameworks_of, parse_frameworks
+from dojo.settings import read_settings
+
+_LONGEST_OUTPUT = 2000  # characters of what the learner printed that a report keeps
+_result = pytest.StashKey[TestResult]()
+
+
+class NotStarted(Exception):
+    """The stub is as it came."""
+
+
+class Locked(Exception):
+    """An earlier level is not passed."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("dojo")
+    group.addoption("--impl", default="katas", metavar="TREE", help="what to test: katas, solutions or a folder like them")
+    group.addoption("--framework", metavar="NAME", help="numpy, torch, tensorflow or all; default: those started")
+    group.addoption("--all-levels", action="store_true", help="do not lock the levels after the first that fails")
+    group.addoption("--report", metavar="FILE", help="write the results as JSON")
+    group.addoption("--require-gpu", action="store_true", help="a GPU test that finds no GPU is an error")
+    group.addoption("--events", metavar="FILE", help="append the plan and each result as it comes, a JSON line each")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    catalog = Catalog(config.rootpath / "katas")
+    try:
+        dojo = Dojo(config, catalog)
+    except DojoError as error:
+        raise pytest.UsageError(str(error)) from None
+    if kata := exact_slug(config.option.keyword, catalog):
+        if config.args_source is not pytest.Config.ArgsSource.ARGS:
+            config.args[:] = [str(kata.folder)]
+    config.pluginmanager.register(dojo, "dojo")
+
+
+class Dojo:
+    """What one run of pytest knows: the tree under test, the options, and what came of each test."""
+
+    def __init__(self, config: pytest.Config, catalog: Catalog):
+        option = config.option
+        self.config, self.catalog = config, catalog
+        self.settings = read_settings(config.rootpath / "dojo.toml")
+        self.tree = find_tree(option.impl, config.rootpath, config.invocation_params.dir)
+        self.wanted = parse_frameworks(option.framework)
+        self.events = Path(option.events) if option.events else None
+        self.stopped: dict[tuple[str, str], int] = {}  # (kata, framework) to the first level that was not passed
+        self.modules: dict[Path, object] = {}  # implementation file to its module, or to the error of its import
+        self.results: dict[tuple[str, str], list[TestResult]] = {}
+        # The verdict replaces pytest's own account, unless somebody asks for that.
+        self.brief = option.tbstyle == "auto" and option.verbose <= 0
+
+    # ---------------------------------------------------------------- collection
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One test per framework for whatever uses an implementation or an adapter."""
+        kata = self.catalog.owner(Path(metafunc.definition.path))
+        if kata is None or "framework" not in metafunc.fixturenames:
+            return
+        names = frameworks_of(kata, self.tree, self.wanted, self.settings.frameworks)
+        marker = metafunc.definition.get_closest_marker("level")
+        needs_framework = (marker and marker.args[3]) or metafunc.definition.get_closest_marker("gpu")
+        if needs_framework:
+            names = tuple(name for name in names if name != "numpy")
+        metafunc.parametrize("framework", names, indirect=True, scope="session")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Drop what is made for no framework, note what each test is, and put the levels in order."""
+        items[:] = [item for item in items if not _is_empty(item)]
+        for item in items:
+            if kata := self.catalog.owner(item.path):
+                item.stash[_result] = _describe(item, kata)
+                if not item.get_closest_marker("timeout"):
+                    item.add_marker(pytest.mark.timeout(self.settings.test_seconds))
+        items.sort(key=self._order)
+
+    def _order(self, item: pytest.Item) -> tuple:
+        if _result not in item.stash:
+            return ("", 0, 0)
+        kata, framework = _key(item)
+        return (str(item.path), kata.frameworks.index(framework), item.stash[_result].level)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        tests = [item for item in session.items if _result in item.stash]
+        self._event(plan=[_event_of(item) for item in tests])
+        self.brief = self.brief and len(tests) == len(session.items)
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if self.brief and reporter:
+            self.config.option.tbstyle, reporter.reportchars = "no", ""
+
+    # ---------------------------------------------------------------- running
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Lock, or say that nothing is written yet, before any fixture imports a framework."""
+        if _result not in item.stash:
+            return
+        kata, framework = _key(item)
+        self._event(start=item.stash[_result].id)
+        if reason := absent(framework):
+            pytest.skip(reason)
+        stopped = self.stopped.get((kata.slug, framework), item.stash[_result].level)
+        if stopped < item.stash[_result].level and not self.config.option.all_levels:
+            raise Locked(f"level {stopped} first")
+        from dojo.loader import is_started
+
+        path = kata.implementation(framework, self.tree)
+        if not is_started(path):
+            raise NotStarted(f"{shown(path)} is as it came: open it and begin.")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function):
+        if _result not in pyfuncitem.stash:
+            return (yield)
+        with guarded(self.settings):
+            return (yield)
+
+    def load(self, path: Path) -> object:
+        """The implementation's module; imported once, and its error told again each time it is asked for."""
+        from dojo.loader import load
+
+        if path not in self.modules:
+            try:
+                with guarded(self.settings):
+                    self.modules[path] = load(path)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                self.modules[path] = error
+        if isinstance(self.modules[path], BaseException):
+            raise self.modules[path]
+        return self.modules[path]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+        report = yield
+        if _result not in item.stash:
+            return report
+        result = item.stash[_result]
+        result.seconds += call.duration
+        kata, framework = _key(item)
+        if call.excinfo is not None:
+            self._explain(item, call, result, report)
+        elif call.when == "call":
+            result.state = State.PASSED
+        result.output = _cut(report.capstdout + report.capstderr) if result.state is State.FAILED else ""
+        report.sections = [(name, _cut(text)) for name, text in report.sections]
+        if result.state not in (State.PASSED, State.SKIPPED, None):
+            self.stopped.setdefault((kata.slug, framework), result.level)
+        report.dojo = _event_of(item)
+        return report
+
+    def _explain(self, item: pytest.Item, call: pytest.CallInfo, result: TestResult, report: pytest.TestReport) -> None:
+        """Turn the exception into a state and into words."""
+        kata, framework = _key(item)
+        path, error = kata.implementation(framework, self.tree), call.excinfo.value
+        where = explain.line_in(path, error)
+        if isinstance(error, Locked | NotStarted):
+            result.state = State.LOCKED if isinstance(error, Locked) else State.NOT_STARTED
+            result.message = str(error)
+            report.outcome = "skipped" if isinstance(error, Locked) else "failed"
+            report.longrepr = (str(item.path), 0, str(error)) if isinstance(error, Locked) else str(error)
+            return
+        if isinstance(error, pytest.skip.Exception) and not where:
+            result.state, result.message = State.SKIPPED, str(error.msg)
+            return
+        if call.when == "teardown" or _is_harness_error(error):
+            result.state, result.message = State.ERROR, f"{type(error).__name__}: {error}"
+            return
+        report.outcome = "failed"
+        module = self.modules.get(path)
+        result.state = State.FAILED
+        result.call, result.inputs, called = explain.call_of(item.function, error)
+        result.message = explain.message(error, where, None if isinstance(module, BaseException) else module)
+        result.where = where or explain.definition(path, called)
+        report.longrepr = f"{result.message}\n{result.where}" if self.brief else report.longrepr
+
+    # ---------------------------------------------------------------- results
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Gather what each test said; under xdist this runs where the results come together."""
+        data = getattr(report, "dojo", None)
+        if data is None or report.when != "teardown":
+            return
+        key = data["kata"], data["framework"]
+        self.results.setdefault(key, []).append(read_test(data["test"]))
+        self._event(result=data)
+
+    def graded(self) -> list[KataResult]:
+        return [
+            grade(self.catalog.find(slug).track, slug, framework, tests)
+            for (slug, framework), tests in self.results.items()
+        ]
+
+    def pytest_sessionfinish(self) -> None:
+        if self.config.option.report and not hasattr(self.config, "workerinput"):
+            text = json.dumps(to_json(self.graded()), indent=1)
+            Path(self.config.option.report).write_text(text + "\n", encoding="utf-8")
+        self._event(finished=True)
+
+    def _event(self, **event) -> None:
+        if self.events and not hasattr(self.config, "workerinput"):
+            with self.events.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(event) + "\n")
+
+    # ---------------------------------------------------------------- what pytest prints
+
+    def pytest_report_teststatus(self, report: pytest.TestReport):
+        """No dots for katas: the verdict says it all, below."""
+        if hasattr(report, "dojo") and self.brief:
+            if report.when == "call" or report.outcome != "passed":
+                return report.outcome, "", ""
+            return "", "", ""
+        return None
+
+    def pytest_terminal_summary(self, terminalreporter) -> None:
+        if self.results:
+            from dojo.report.terminal import print_verdicts
+
+            print_verdicts(self.graded(), terminalreporter)
+
+
+def _is_harness_error(error: BaseException) -> bool:
+    """A fixture that is missing, a mistake of the test file's: nothing that the implementation could cause."""
+    return type(error).__name__ in ("FixtureLookupError", "FixtureLookupErrorRepr")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_OUTPUT else f"{text[:_LONGEST_OUTPUT]}\n… ({len(text)} characters in all)"
+
+
+def _is_empty(item: pytest.Item) -> bool:
+    """pytest makes one skipped test where a parameter has no values."""
+    return hasattr(item, "callspec") and "NOTSET" in item.name and _kata_params(item).get("framework", "") not in _NAMES
+
+
+_NAMES = {"numpy", "torch", "tensorflow"}
+
+
+def _kata_params(item: pytest.Item) -> dict:
+    return item.callspec.params if hasattr(item, "callspec") else {}
+
+
+def _key(item: pytest.Item) -> tuple[Kata, str]:
+    return Kata(item.path.parent), _kata_params(item).get("framework", "numpy")
+
+
+def _describe(item: pytest.Item, kata: Kata) -> TestResult:
+    marker = item.get_closest_marker("level")
+    if marker is None:
+        raise pytest.UsageError(f"{shown(item.path)}: {item.name} has no level. Put @level(number, title) above it.")
+    number, title, points, _ = marker.args
+    return TestResult(_plain_id(item), _words(item), number, title, points)
+
+
+def _plain_id(item: pytest.Item) -> str:
+    """The test's name and parameters without the framework: the same in every one."""
+    return re.sub(r"\b(numpy|torch|tensorflow)\b-?", "", item.name).replace("-]", "]").replace("[]", "")
+
+
+def _words(item: pytest.Item) -> str:
+    """'the formula (heads)' from 'test_the_formula[heads]'."""
+    name, _, parameters = _plain_id(item).partition("[")
+    words = name.removeprefix("test_").replace("_", " ")
+    return f"{words} ({parameters.rstrip(']')})" if parameters else words
+
+
+def _event_of(item: pytest.Item) -> dict:
+    kata, framework = _key(item)
+    return {"kata": kata.slug, "framework": framework, "test": asdict(item.stash[_result])}
+
+
+# -------------------------------------------------------------------- fixtures
+
+
+@pytest.fixture(scope="session")
+def framework(request: pytest.FixtureRequest) -> str:
+    """The name of the framework that the test runs in."""
+    return request.param
+
+
+@pytest.fixture
+def fw(framework: str, request: pytest.FixtureRequest):
+    """The framework's adapter, its random numbers seeded from the test's id."""
+    from dojo.adapters import open_adapter
+
+    adapter = open_adapter(framework)
+    adapter.seed(_seed(request))
+    return adapter
+
+
+@pytest.fixture
+def impl(framework: str, request: pytest.FixtureRequest):
+    """The implementation under test, a module."""
+    from dojo.adapters import open_adapter
+    from dojo.loader import forbidden_uses
+
+    dojo = request.config.pluginmanager.get_plugin("dojo")
+    kata = Kata(request.path.parent)
+    path = kata.implementation(framework, dojo.tree)
+    for line, name in forbidden_uses(path, kata.meta.get("off_limits", [])):
+        error = DojoError(f"{name} is off limits in this kata: write it yourself ({path.name}, line {line}).")
+        raise error
+    open_adapter(framework)
+    return dojo.load(path)
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest):
+    """A NumPy generator seeded from the test's id: the same in every process and framework."""
+    import numpy as np
+
+    return np.random.default_rng(_seed(request))
+
+
+@pytest.fixture
+def gpu(framework: str, request: pytest.FixtureRequest):
+    """The adapter on this machine's GPU; the test is skipped where there is none, or in error if one is required."""
+    from dojo.adapters import open_adapter
+
+    adapter = open_adapter(framework).on_accelerator()
+    if adapter is None and request.config.option.require_gpu:
+        raise LookupError(f"--require-gpu: {framework} finds no GPU on this machine")
+    if adapter is None:
+        pytest.skip(f"{framework} finds no GPU on this machine")
+    adapter.seed(_seed(request))
+    return adapter
+
+
+def _seed(request: pytest.FixtureRequest) -> int:
+    return zlib.crc32(f"{request.path.parent.name}/{_plain_id(request.node)}".encode())

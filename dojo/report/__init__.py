@@ -1,0 +1,1 @@
+"""Writers over the result model, one module each."""
