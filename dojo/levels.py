@@ -1,6 +1,18 @@
-"""The decorator that says which level of its kata a test belongs to."""
+"""The decorator that says which level of its kata a test belongs to, and a reader of what it says."""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+
+
+@dataclass(frozen=True)
+class Level:
+    number: int
+    title: str
+    points: int = 1
+    autograd: bool = False
 
 
 def level(number: int, title: str, points: int = 1, autograd: bool = False):
@@ -13,3 +25,20 @@ def level(number: int, title: str, points: int = 1, autograd: bool = False):
         autograd: the test needs a framework that differentiates, so it is not made for NumPy.
     """
     return pytest.mark.level(number, title, points, autograd)
+
+
+def read_levels(test_file: Path) -> list[Level]:
+    """The levels of a test file in order, read from its decorators without importing it."""
+    found = {}
+    for node in ast.walk(ast.parse(test_file.read_text(encoding="utf-8"))):
+        for decorator in getattr(node, "decorator_list", []):
+            if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "level":
+                found.setdefault(*_read(decorator))
+    return [found[number] for number in sorted(found)]
+
+
+def _read(decorator: ast.Call) -> tuple[int, Level]:
+    names = ("number", "title", "points", "autograd")
+    values = dict(zip(names, map(ast.literal_eval, decorator.args), strict=False))
+    values |= {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords}
+    return values["number"], Level(**values)

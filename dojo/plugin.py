@@ -3,6 +3,7 @@
 It touches only tests below katas/; other tests run as pytest runs them.
 """
 
+import faulthandler
 import json
 import re
 import zlib
@@ -20,6 +21,7 @@ from dojo.guard import guarded
 from dojo.selection import absent, exact_slug, find_tree, frameworks_of, parse_frameworks
 from dojo.settings import read_settings
 
+_GRACE = 3  # seconds after a test's time limit until the child is ended
 _LONGEST_OUTPUT = 2000  # characters of what the learner printed that a report keeps
 _result = pytest.StashKey[TestResult]()
 
@@ -65,6 +67,7 @@ class Dojo:
         self.tree = find_tree(option.impl, config.rootpath, config.invocation_params.dir)
         self.wanted = parse_frameworks(option.framework)
         self.events = Path(option.events) if option.events else None
+        self.hang = None  # the file for the stack of a test that hangs
         self.stopped: dict[tuple[str, str], int] = {}  # (kata, framework) to the first level that was not passed
         self.modules: dict[Path, object] = {}  # implementation file to its module, or to the error of its import
         self.results: dict[tuple[str, str], list[TestResult]] = {}
@@ -119,6 +122,7 @@ class Dojo:
             return
         kata, framework = _key(item)
         self._event(start=item.stash[_result].id)
+        self._hang_watch()
         if reason := absent(framework):
             pytest.skip(reason)
         stopped = self.stopped.get((kata.slug, framework), item.stash[_result].level)
@@ -129,6 +133,12 @@ class Dojo:
         path = kata.implementation(framework, self.tree)
         if not is_started(path):
             raise NotStarted(f"{shown(path)} is as it came: open it and begin.")
+
+    def _hang_watch(self) -> None:
+        """In a child of its own, a test that its time limit cannot interrupt is ended from outside of Python."""
+        if self.events:
+            self.hang = self.hang or self.events.with_suffix(".hang").open("w", encoding="utf-8")
+            faulthandler.dump_traceback_later(self.settings.test_seconds + _GRACE, exit=True, file=self.hang)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function):
@@ -218,6 +228,7 @@ class Dojo:
         if self.config.option.report and not hasattr(self.config, "workerinput"):
             text = json.dumps(to_json(self.graded()), indent=1)
             Path(self.config.option.report).write_text(text + "\n", encoding="utf-8")
+        faulthandler.cancel_dump_traceback_later()
         self._event(finished=True)
 
     def _event(self, **event) -> None:

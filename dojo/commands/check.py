@@ -1,0 +1,50 @@
+"""Grade what has been written, each kata in a process of its own, and show the board."""
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from dojo.catalog import ROOT, Catalog
+from dojo.checking import exit_status, in_order, plan, run_jobs, suggest
+from dojo.commands import add_selection
+from dojo.grading import State, to_json
+from dojo.report.board import board, next_step, tally
+from dojo.report.terminal import verdict
+from dojo.selection import find_tree, frameworks_of, parse_frameworks
+from dojo.settings import read_settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_selection(parser)
+    parser.add_argument("--impl", default="katas", metavar="TREE", help="katas, solutions or a folder that mirrors katas/")
+    parser.add_argument("--report", metavar="FILE", help="write the results as JSON")
+    parser.add_argument("--all-levels", action="store_true", help="do not lock the levels after the first that fails")
+
+
+def run(args: argparse.Namespace) -> int:
+    catalog, settings, console = Catalog(), read_settings(), Console(highlight=False)
+    tree, wanted = find_tree(args.impl, ROOT, Path.cwd()), parse_frameworks(args.framework)
+    katas = catalog.select(args.katas)
+    every = wanted or settings.frameworks
+    pairs = [
+        (kata, framework)
+        for kata in katas
+        for framework in frameworks_of(kata, tree, wanted or (None if args.katas else every), settings.frameworks)
+    ]
+    jobs, results = plan(pairs, tree, ("--all-levels",) if args.all_levels else ())
+    if jobs:
+        results += track(run_jobs(jobs), "checking", len(jobs), console=console, transient=True)
+    results = in_order(results, catalog)
+    if args.report:
+        Path(args.report).write_text(json.dumps(to_json(results), indent=1) + "\n", encoding="utf-8")
+    for result in results:
+        if args.katas or result.state in (State.FAILED, State.ERROR):
+            console.print(verdict(result))
+    if not args.katas:
+        console.print(board(results, catalog))
+        console.print(tally(results))
+        console.print(next_step(suggest(results, catalog), catalog))
+    return exit_status(results)

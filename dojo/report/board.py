@@ -1,0 +1,68 @@
+"""The board: every track with its katas, and one line that says what to do next."""
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from dojo.catalog import FRAMEWORKS, ROOT, Catalog, shown
+from dojo.grading import KataResult, State
+from dojo.report.terminal import MARKS
+
+
+def board(results: list[KataResult], catalog: Catalog) -> Group:
+    """A table per track: a row per kata, a column per framework."""
+    shown_frameworks = [name for name in FRAMEWORKS if any(result.framework == name for result in results)]
+    parts = []
+    for track, title in catalog.tracks.items():
+        rows = {result.slug: {} for result in results if result.track == track}
+        for result in results:
+            if result.track == track:
+                rows[result.slug][result.framework] = result
+        if rows:
+            parts += [_track(title, rows, catalog, shown_frameworks), Text()]
+    return Group(*parts)
+
+
+def _track(title: str, rows: dict[str, dict[str, KataResult]], catalog: Catalog, frameworks: list[str]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left", title_style="bold")
+    table.add_column("", min_width=22)
+    for name in frameworks:
+        table.add_column(name, style="default", header_style="dim", min_width=12)
+    table.add_column("minutes", justify="right", header_style="dim", style="dim")
+    for slug, by_framework in rows.items():
+        cells = [_cell(by_framework.get(name)) for name in frameworks]
+        table.add_row(f"  {slug}", *cells, str(catalog.find(slug).meta["minutes"]))
+    return table
+
+
+def _cell(result: KataResult | None) -> Text:
+    if result is None:
+        return Text("")
+    mark, style = MARKS[result.state]
+    if result.state is State.NOT_STARTED:
+        return Text(mark, style=style)
+    if result.state in (State.SKIPPED, State.ERROR):
+        return Text(f"{mark} {result.state}", style=style)
+    return Text(f"{mark} {result.score} of {result.total}", style=style)
+
+
+def next_step(result: KataResult | None, catalog: Catalog) -> Text:
+    """Which kata, which file to open, how long it takes, how to check it."""
+    if result is None:
+        return Text("Next: nothing is left. Every kata here is solved.", style="bold green")
+    kata = catalog.find(result.slug)
+    path = shown(kata.implementation(result.framework, ROOT / "katas"))
+    verb = "begin" if result.state is State.NOT_STARTED else "go on with"
+    text = Text("Next: ", style="bold")
+    text.append(f"{verb} {kata.slug} ({kata.title}, about {kata.meta['minutes']} minutes): open ")
+    text.append(path, style="cyan")
+    text.append(f", write it, then run pytest -k {kata.slug}")
+    return text
+
+
+def tally(results: list[KataResult]) -> Text:
+    """How many katas are in which state, and the points in all."""
+    counts = {state: sum(result.state is state for result in results) for state in State}
+    words = [f"{count} {state}" for state, count in counts.items() if count]
+    score, total = sum(result.score for result in results), sum(result.total for result in results)
+    return Text(f"{', '.join(words)}; {score} of {total} points")

@@ -1,0 +1,203 @@
+"""Runs katas, each in a process of its own, and believes nothing but the results that arrive.
+
+A warm process per framework (`dojo.warm`) forks a child per job. The child appends what it does to an events file; what
+a child planned and never reported was not passed, whatever its exit status says.
+"""
+
+import json
+import os
+import queue
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dojo.catalog import ROOT, Kata, shown
+from dojo.grading import KataResult, State, TestResult, grade, read_test
+
+# One thread each: several processes at default threads would hinder each other.
+CALM = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One kata, in one framework, on one tree."""
+
+    kata: Kata
+    framework: str
+    tree: Path
+    options: tuple[str, ...] = ()  # further options for pytest
+    label: str = field(default="", compare=False)
+
+    @property
+    def implementation(self) -> Path:
+        return self.kata.implementation(self.framework, self.tree)
+
+
+def cores() -> int:
+    """How many jobs to run at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class WarmProcess:
+    """The driver's end of one `dojo.warm` process."""
+
+    def __init__(self, framework: str, replies: queue.Queue):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dojo.warm", framework],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            env=os.environ | CALM,
+        )
+        threading.Thread(target=self._listen, args=(framework, replies), daemon=True).start()
+
+    def _listen(self, framework: str, replies: queue.Queue) -> None:
+        for line in self.process.stdout:
+            replies.put((framework, json.loads(line)))
+        replies.put((framework, None))
+
+    def send(self, request: dict) -> None:
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has died; the listener says so
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Runner:
+    """Runs jobs, as many at once as there are cores. A context manager: leaving it ends every process."""
+
+    def __init__(self, parallel: int | None = None):
+        self.parallel = parallel or cores()
+        self._warm: dict[str, WarmProcess] = {}
+        self._replies: queue.Queue = queue.Queue()
+        self._folder = tempfile.TemporaryDirectory(prefix="dojo-")
+
+    def __enter__(self) -> "Runner":
+        return self
+
+    def __exit__(self, *_) -> None:
+        for warm in self._warm.values():
+            warm.close()
+        self._folder.cleanup()
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, KataResult]]:
+        """Each job with its result, in the order in which they end."""
+        waiting, running = list(jobs), {}
+        for framework in dict.fromkeys(job.framework for job in waiting):
+            self._start(framework)
+        number = 0
+        while waiting or running:
+            while waiting and len(running) < self.parallel:
+                number += 1
+                running[number] = waiting.pop(0)
+                self._send(number, running[number])
+            framework, reply = self._replies.get()
+            for number_ended, reply in self._ended(framework, reply, running):
+                job = running.pop(number_ended)
+                yield job, self._result(number_ended, job, reply)
+
+    def _start(self, framework: str) -> None:
+        if framework not in self._warm:
+            self._warm[framework] = WarmProcess(framework, self._replies)
+
+    def _ended(self, framework: str, reply: dict | None, running: dict[int, Job]) -> list[tuple[int, dict]]:
+        """The jobs that a reply ends: its own; every one of that framework if the warm process itself has died."""
+        if reply is not None:
+            return [(reply["id"], reply)]
+        del self._warm[framework]
+        self._start(framework)
+        lost = {"cause": "lost", "code": 1}
+        return [(number, lost) for number, job in running.items() if job.framework == framework]
+
+    def _files(self, number: int) -> tuple[Path, Path, Path]:
+        stem = Path(self._folder.name) / str(number)
+        return stem.with_suffix(".events"), stem.with_suffix(".stack"), stem.with_suffix(".stack.log")
+
+    def _send(self, number: int, job: Job) -> None:
+        events, stack, log = self._files(number)
+        for file in (events, stack, log):
+            file.unlink(missing_ok=True)
+        args = [
+            str(job.kata.folder),
+            f"--impl={job.tree}",
+            f"--framework={job.framework}",
+            f"--events={events}",
+            *job.options,
+        ]
+        self._warm[job.framework].send({"id": number, "args": args, "stack": str(stack)})
+
+    def _result(self, number: int, job: Job, reply: dict) -> KataResult:
+        events, stack, log = self._files(number)
+        return assemble(job, _lines(events), reply, _text(stack) + _text(events.with_suffix(".hang")), _text(log))
+
+
+def _lines(path: Path) -> list[dict]:
+    """The events; a last line that a killed child left half written is dropped."""
+    events = []
+    for line in _text(path).splitlines():
+        try:
+            events.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return events
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def assemble(job: Job, events: list[dict], reply: dict, stack: str, log: str) -> KataResult:
+    """The kata's result, from what the child planned, began and reported before it ended."""
+    kata = job.kata
+    plan = next((event["plan"] for event in events if "plan" in event), None)
+    if plan is None:
+        error = TestResult("collection", "the tests can be read", 1, "collection", 0, State.ERROR, _tail(log))
+        return grade(kata.track, kata.slug, job.framework, [error], "The tests could not be read; this is not your fault.")
+    tests = {entry["test"]["id"]: read_test(entry["test"]) for entry in plan}
+    reported = {event["result"]["test"]["id"]: read_test(event["result"]["test"]) for event in events if "result" in event}
+    tests |= reported
+    if any("finished" in event for event in events) and reported.keys() >= tests.keys():
+        return grade(kata.track, kata.slug, job.framework, list(tests.values()))
+    running = [event["start"] for event in events if "start" in event and event["start"] not in reported]
+    message = _cause(reply, stack)
+    if running and running[-1] in tests:
+        test = tests[running[-1]]
+        test.state, test.message, test.where = State.FAILED, message, _line(job, stack)
+        message = ""
+    elif missing := len(tests.keys() - reported.keys()):
+        message = f"{missing} tests never ran: {message}"
+    return grade(kata.track, kata.slug, job.framework, list(tests.values()), message)
+
+
+def _cause(reply: dict, stack: str) -> str:
+    """Why a child ended before its time."""
+    code = reply["code"]
+    if reply["cause"] == "memory":
+        return "stopped: your code used too much memory."
+    if reply["cause"] == "time" or "Timeout" in stack:
+        return "stopped: your code ran too long. Is there an endless loop?"
+    if code < 0:
+        return f"the process of your code died of signal {-code}."
+    return f"the process of your code ended by itself, with exit status {code}, before its tests were done."
+
+
+def _line(job: Job, stack: str) -> str:
+    """file:line where the implementation stood when the child was ended."""
+    path = job.implementation
+    match = re.search(rf'File "{re.escape(str(path))}", line (\d+)', stack)
+    return f"{shown(path)}:{match[1]}" if match else shown(path)
+
+
+def _tail(log: str) -> str:
+    return log.strip()[-1500:]

@@ -1,0 +1,20 @@
+"""Trees that hold a changed solution: how mistakes and mutants come under test."""
+
+from pathlib import Path
+
+from dojo.catalog import ROOT, Kata
+from dojo.runner import Job
+
+SOLUTIONS = ROOT / "solutions"
+
+
+def job_for(kata: Kata, framework: str, source: str, folder: Path, label: str, *options: str) -> Job:
+    """Write `source` as the kata's implementation into a tree below `folder`; the job that tests it."""
+    job = Job(kata, framework, folder, options, label)
+    job.implementation.parent.mkdir(parents=True, exist_ok=True)
+    job.implementation.write_text(source, encoding="utf-8")
+    return job
+
+
+def solution_source(kata: Kata, framework: str) -> str:
+    return kata.implementation(framework, SOLUTIONS).read_text(encoding="utf-8")

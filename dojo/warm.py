@@ -1,0 +1,218 @@
+"""A process that has imported one framework and runs each kata in a child of its own: `python -m dojo.warm torch`.
+
+It reads requests and writes replies, a JSON line each:
+
+    {"id": 1, "args": [pytest's arguments], "stack": FILE}   run pytest in a child
+    {"cancel": 1}                                            end that child
+    {"id": 1, "cause": "", "code": 0}                        the child has ended; `cause` is 'memory' or 'time' if it had to be
+
+On Linux the child is forked, and so needs no import. A process may fork only as long as it has run no operation:
+this one imports and computes nothing. Elsewhere the child is a fresh interpreter.
+"""
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from dojo.catalog import ROOT
+from dojo.settings import read_settings
+
+CAN_FORK = sys.platform.startswith("linux")
+TICK = 0.02  # seconds between two looks at the children
+LONGEST = 600  # seconds for a whole kata: the tests' own limits strike long before
+_GRACE_GIB = 1  # on top of the limit that the guard in the child keeps
+
+# Imported ahead where a kata is likely to need it: the first optimiser imports all of torch._dynamo.
+_AHEAD = {"torch": ["torch._dynamo"], "tensorflow": [], "numpy": []}
+
+
+class Child:
+    """A running kata."""
+
+    def __init__(self, request: dict):
+        self.id, self.stack = request["id"], Path(request["stack"])
+        self.started, self.cause = time.monotonic(), ""
+        self.process = psutil.Process(_fork(request) if CAN_FORK else _spawn(request))
+        self.memory = self._resident() + int((read_settings().memory_gib + _GRACE_GIB) * 2**30)
+
+    def _resident(self) -> int:
+        try:
+            return self.process.memory_info().rss
+        except psutil.Error:
+            return 0
+
+    def watch(self) -> None:
+        """End the child if it is over a limit."""
+        if self.cause:
+            return
+        if self._resident() > self.memory:
+            self.end("memory")
+        elif time.monotonic() - self.started > LONGEST:
+            self.end("time")
+
+    def end(self, cause: str) -> None:
+        """Ask the child where it stands, then end it and all that it started."""
+        self.cause = cause
+        if CAN_FORK and cause != "cancelled":
+            self._signal(signal.SIGUSR1)
+            time.sleep(0.1)
+        for process in self._family():
+            try:
+                process.kill()
+            except psutil.Error:
+                pass
+
+    def _signal(self, number: int) -> None:
+        try:
+            self.process.send_signal(number)
+        except psutil.Error:
+            pass
+
+    def _family(self) -> list[psutil.Process]:
+        try:
+            return [*self.process.children(recursive=True), self.process]
+        except psutil.Error:
+            return []
+
+    def code(self) -> int | None:
+        """The exit status; None while the child runs."""
+        if CAN_FORK:
+            pid, status = os.waitpid(self.process.pid, os.WNOHANG)
+            return os.waitstatus_to_exitcode(status) if pid else None
+        return _spawned[self.process.pid].poll()
+
+    def clean_up(self) -> None:
+        """End whatever the child left running in its session."""
+        if CAN_FORK:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except OSError:
+                pass
+
+
+_spawned: dict[int, subprocess.Popen] = {}
+
+
+def _fork(request: dict) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.setsid()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, 0)
+        log = os.open(f"{request['stack']}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        sys.stdin = open(0, closefd=False)
+        code = _run_pytest(request)
+    finally:
+        os._exit(code)
+
+
+def _run_pytest(request: dict) -> int:
+    import faulthandler
+
+    import pytest
+
+    with open(request["stack"], "w", encoding="utf-8") as stack:
+        faulthandler.register(signal.SIGUSR1, file=stack)
+        return int(pytest.main(request["args"]))
+
+
+def _spawn(request: dict) -> int:
+    with open(f"{request['stack']}.log", "ab") as log:
+        command = [sys.executable, "-m", "pytest", *request["args"]]
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
+    _spawned[child.pid] = child
+    return child.pid
+
+
+def serve(requests: int, replies) -> None:
+    """Answer requests until their end of file; then end the children that still run."""
+    children: dict[int, Child] = {}
+    pending, opened = b"", True
+    while opened or children:
+        if opened and _readable(requests, TICK if children else None):
+            data = os.read(requests, 65536)
+            opened = bool(data)
+            *lines, pending = (pending + data).split(b"\n")
+            for request in map(json.loads, lines):
+                if "cancel" in request:
+                    if child := children.get(request["cancel"]):
+                        child.end("cancelled")
+                else:
+                    children[request["id"]] = Child(request)
+        elif not opened:
+            for child in children.values():
+                child.end("cancelled")
+            time.sleep(TICK)
+        for child in list(children.values()):
+            child.watch()
+            code = child.code()
+            if code is not None:
+                child.clean_up()
+                del children[child.id]
+                replies.write(json.dumps({"id": child.id, "cause": child.cause, "code": code}) + "\n")
+                replies.flush()
+
+
+def _readable(fd: int, seconds: float | None) -> bool:
+    if sys.platform == "win32":  # select knows no pipes there: look by name
+        return _windows_pipe_has_data(fd, seconds)
+    return bool(select.select([fd], [], [], seconds)[0])
+
+
+def _windows_pipe_has_data(fd: int, seconds: float | None) -> bool:
+    import _winapi
+    import msvcrt
+
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        try:
+            if _winapi.PeekNamedPipe(msvcrt.get_osfhandle(fd), 0)[0]:
+                return True
+        except OSError:
+            return True  # closed: os.read will say so
+        if deadline is not None and time.monotonic() >= deadline:
+            return False
+        time.sleep(TICK)
+
+
+def main(framework: str) -> None:
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever an import prints must not be taken for a reply
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    if CAN_FORK:
+        _import_ahead(framework)
+    serve(0, replies)
+
+
+def _import_ahead(framework: str) -> None:
+    import pytest  # noqa: F401
+    import pytest_timeout  # noqa: F401
+
+    import dojo.plugin  # noqa: F401
+    from dojo.adapters import is_installed, open_adapter
+
+    if is_installed(framework):
+        open_adapter(framework)
+        for name in _AHEAD[framework]:
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
