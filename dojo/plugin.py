@@ -239,12 +239,10 @@ class Dojo:
     # ---------------------------------------------------------------- what pytest prints
 
     def pytest_report_teststatus(self, report: pytest.TestReport):
-        """No dots for katas: the verdict says it all, below."""
-        if hasattr(report, "dojo") and self.brief:
-            if report.when == "call" or report.outcome != "passed":
-                return report.outcome, "", ""
-            return "", "", ""
-        return None
+        """Dots for long work on several cores alone: otherwise the verdict below says it all."""
+        if not hasattr(report, "dojo") or not self.brief or self.config.option.__dict__.get("numprocesses"):
+            return None
+        return ("" if report.when != "call" and report.passed else report.outcome), "", ""
 
     def pytest_terminal_summary(self, terminalreporter) -> None:
         if self.results:

@@ -1,7 +1,8 @@
 """The verdict on a terminal."""
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from dojo.grading import KataResult, LevelResult, State, TestResult
@@ -14,6 +15,8 @@ MARKS = {
     State.SKIPPED: ("–", "yellow"),
     State.ERROR: ("!", "bold magenta"),
 }
+_LISTED = 3  # further failing tests of a level that are named
+_PRINTED = 400  # characters of the learner's own output that are shown
 _DETAILED = 3  # up to so many results are shown level by level even when all is well
 
 
@@ -42,47 +45,58 @@ def headline(result: KataResult) -> Text:
 
 
 def verdict(result: KataResult) -> Group:
-    """The levels of one kata, and every failure of the level where the learner stands."""
+    """The levels of one kata; where the learner stands, the first failure in full and the others by name."""
     parts = [headline(result)]
     if result.message:
-        parts.append(Padding(Text(result.message, style="red"), (0, 0, 0, 4)))
+        parts.append(_indented(Text(result.message, style="red")))
     for level in result.levels:
         parts.append(_level_line(level))
-        parts.extend(_failure(test) for test in _distinct(level))
+        parts += map(_indented, _account(level))
     return Group(*parts, Text())
+
+
+def _indented(part: RenderableType) -> Padding:
+    return Padding(part, (0, 0, 0, 6), expand=False)
 
 
 def _level_line(level: LevelResult) -> Text:
     mark, style = MARKS[level.state]
     text = Text(f"  {mark} ", style=style)
-    text.append(f"level {level.number}  {level.title}", style="default" if level.state is not State.LOCKED else "dim")
+    text.append(f"level {level.number}  {level.title}", style="dim" if level.state is State.LOCKED else "default")
     points = f"  {level.points} point{'s' * (level.points != 1)}"
     text.append(points if level.state is State.PASSED else f"{points}, {level.state}", style="dim")
     return text
 
 
-def _distinct(level: LevelResult) -> list[TestResult]:
-    """The tests to tell about: a message that several tests share is told once."""
-    told = {}
-    for test in level.tests:
-        if test.state in (State.FAILED, State.ERROR, State.NOT_STARTED, State.SKIPPED):
-            told.setdefault((test.message, test.state), test)
+def _account(level: LevelResult) -> list[RenderableType]:
+    """What there is to say about a level that is not passed."""
     if level.state in (State.PASSED, State.LOCKED):
-        return [test for (_, state), test in told.items() if state is State.ERROR]
-    return list(told.values())
+        return []
+    concerned = [test for test in level.tests if test.state is level.state]
+    first, others = concerned[0], concerned[1:]
+    if level.state in (State.SKIPPED, State.NOT_STARTED):
+        return [Text(first.message, style="dim")]
+    more = [Text(f"and also  {_names(others)}", style="dim")] if others else []
+    return [_failure(first), *more]
 
 
-def _failure(test: TestResult) -> Padding:
-    text = Text()
-    if test.state in (State.SKIPPED, State.NOT_STARTED):
-        return Padding(Text(test.message, style="dim"), (0, 0, 0, 6))
-    text.append(f"demanded  {test.name}\n")
+def _names(tests: list[TestResult]) -> str:
+    listed = ", ".join(test.name for test in tests[:_LISTED])
+    return listed if len(tests) <= _LISTED else f"{listed} and {len(tests) - _LISTED} more"
+
+
+def _failure(test: TestResult) -> Table:
+    """What was demanded, how and with what the code was called, what came, and where to look."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("demanded", test.name)
     if test.call:
-        text.append(f"called    {test.call}\n", style="dim")
+        table.add_row("called", Text(test.call))
     for name, words in test.inputs.items():
-        text.append(f"with      {name} = {words}\n", style="dim")
-    text.append(f"found     {test.message}\n", style="bold")
+        table.add_row("with", Text(f"{name} = {words}"))
+    table.add_row("found", Text(test.message, style="bold"))
     if test.output:
-        text.append(f"printed   {test.output.strip()[:400]}\n", style="dim")
-    text.append(f"look at   {test.where}", style="cyan")
-    return Padding(text, (0, 0, 0, 6))
+        table.add_row("printed", Text(test.output.strip()[:_PRINTED]))
+    table.add_row("look at", Text(test.where, style="cyan"))
+    return table
