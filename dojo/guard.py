@@ -20,6 +20,7 @@ except ImportError:  # Windows
     resource = None
 
 MIB = 2**20
+_LARGEST_FILE = 256 * MIB  # what is printed past Python lands in a file of pytest's
 
 
 class Forbidden(BaseException):
@@ -33,7 +34,7 @@ def guarded(settings: Settings) -> Iterator[None]:
     os._exit = _refuse_exit
     budget = _Budget(settings.output_mib)
     sys.stdout, sys.stderr = _Limited(sys.stdout, budget), _Limited(sys.stderr, budget)
-    limit = _limit_memory(settings.memory_gib)
+    limits = _limit_resources(settings.memory_gib)
     try:
         yield
     except SystemExit as error:
@@ -41,11 +42,11 @@ def guarded(settings: Settings) -> Iterator[None]:
     except pytest.exit.Exception as error:
         raise Forbidden("your code called pytest.exit()") from error
     except MemoryError as error:
-        _restore_memory(limit)
+        _restore(limits)
         raise Forbidden(f"your code ran out of memory: it may use {settings.memory_gib:g} GiB") from error
     finally:
         os._exit, sys.stdout, sys.stderr = kept
-        _restore_memory(limit)
+        _restore(limits)
 
 
 def _refuse_exit(code: int = 0) -> None:
@@ -82,24 +83,23 @@ class _Limited:
         return getattr(self._stream, name)
 
 
-def _limit_memory(gib: float):
-    """Let the process's data grow by `gib` and no more; returns the limit to restore. Linux only.
+def _limit_resources(gib: float) -> dict:
+    """Let the process's data grow by `gib` and no more, and its files stay small; returns the limits to restore.
 
-    Not where a GPU is present: its driver maps more address space than any limit of ours would allow.
+    Linux only, and not where a GPU is present: its driver maps more address space than any limit of ours would allow.
     """
     if not sys.platform.startswith("linux") or Path("/dev/nvidiactl").exists():
-        return None
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    data_kib = next(
-        int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData")
-    )
-    wanted = data_kib * 1024 + int(gib * 2**30)
-    if before[1] != resource.RLIM_INFINITY:
-        wanted = min(wanted, before[1])
-    resource.setrlimit(resource.RLIMIT_DATA, (wanted, before[1]))
+        return {}
+    status = Path("/proc/self/status").read_text()
+    data = 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData"))
+    wanted = {resource.RLIMIT_DATA: data + int(gib * 2**30), resource.RLIMIT_FSIZE: _LARGEST_FILE}
+    before = {kind: resource.getrlimit(kind) for kind in wanted}
+    for kind, limit in wanted.items():
+        hard = before[kind][1]
+        resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
     return before
 
 
-def _restore_memory(limit) -> None:
-    if limit is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, limit)
+def _restore(limits: dict) -> None:
+    for kind, limit in limits.items():
+        resource.setrlimit(kind, limit)

@@ -46,7 +46,7 @@ def is_started(path: Path) -> bool:
     except (SyntaxError, ValueError, DojoError):
         return path.exists()
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return not all(map(_is_stub, functions))
+    return not functions or not all(map(_is_stub, functions))
 
 
 def _is_stub(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

@@ -34,6 +34,10 @@ class Locked(Exception):
     """An earlier level is not passed."""
 
 
+class MissingGpu(Exception):
+    """A GPU was required and there is none."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("dojo")
     group.addoption("--impl", default="katas", metavar="TREE", help="what to test: katas, solutions or a folder like them")
@@ -108,7 +112,7 @@ class Dojo:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         tests = [item for item in session.items if _result in item.stash]
         self._event(plan=[_event_of(item) for item in tests])
-        self.brief = self.brief and len(tests) == len(session.items)
+        self.brief = self.brief and len(tests) == len(session.items) and not session.testsfailed
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if self.brief and reporter:
             self.config.option.tbstyle, reporter.reportchars = "no", ""
@@ -252,8 +256,8 @@ class Dojo:
 
 
 def _is_harness_error(error: BaseException) -> bool:
-    """A fixture that is missing, a mistake of the test file's: nothing that the implementation could cause."""
-    return type(error).__name__ in ("FixtureLookupError", "FixtureLookupErrorRepr")
+    """A GPU or a fixture that is missing: nothing that the implementation could cause."""
+    return isinstance(error, MissingGpu | pytest.FixtureLookupError)
 
 
 def _cut(text: str) -> str:
@@ -279,7 +283,8 @@ def _key(item: pytest.Item) -> tuple[Kata, str]:
 def _describe(item: pytest.Item, kata: Kata) -> TestResult:
     marker = item.get_closest_marker("level")
     if marker is None:
-        raise pytest.UsageError(f"{shown(item.path)}: {item.name} has no level. Put @level(number, title) above it.")
+        name = item.originalname
+        raise pytest.UsageError(f"{shown(item.path)}: {name} has no level. Put @level(number, title) above it.")
     number, title, points, _ = marker.args
     return TestResult(_plain_id(item), _words(item), number, title, points)
 
@@ -297,8 +302,10 @@ def _words(item: pytest.Item) -> str:
 
 
 def _event_of(item: pytest.Item) -> dict:
+    """Plain data: xdist sends nothing else between processes."""
     kata, framework = _key(item)
-    return {"kata": kata.slug, "framework": framework, "test": asdict(item.stash[_result])}
+    test = asdict(item.stash[_result])
+    return {"kata": kata.slug, "framework": framework, "test": test | {"state": test["state"] and str(test["state"])}}
 
 
 # -------------------------------------------------------------------- fixtures
@@ -351,7 +358,7 @@ def gpu(framework: str, request: pytest.FixtureRequest):
 
     adapter = open_adapter(framework).on_accelerator()
     if adapter is None and request.config.option.require_gpu:
-        raise LookupError(f"--require-gpu: {framework} finds no GPU on this machine")
+        raise MissingGpu(f"--require-gpu: {framework} finds no GPU on this machine")
     if adapter is None:
         pytest.skip(f"{framework} finds no GPU on this machine")
     adapter.seed(_seed(request))

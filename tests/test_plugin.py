@@ -1,0 +1,200 @@
+"""What runs, in which order, in which frameworks, and what counts."""
+
+import json
+
+import pytest
+
+STARTED_LATE = """
+def double(x):
+    return x + x if x.ndim == 1 else x
+"""
+
+
+@pytest.fixture
+def doubled(project, stub):
+    """A project with one kata, `double`, in three frameworks, nothing started."""
+    project.kata("double", numpy=stub, torch=stub, tensorflow=stub)
+    return project
+
+
+def results(project, *args):
+    report = project.root / "report.json"
+    done = project.pytest(*args, f"--report={report}")
+    assert report.exists(), done.stdout + done.stderr
+    return {kata["framework"]: kata for kata in json.loads(report.read_text())["katas"]}
+
+
+def states(result):
+    return [level["state"] for level in result["levels"]]
+
+
+class TestLevels:
+    def test_a_level_after_a_failed_one_is_locked_and_keeps_its_points(self, doubled):
+        doubled.kata("double", numpy=STARTED_LATE)
+        result = results(doubled, "-k", "double")["numpy"]
+        assert states(result) == ["passed", "failed", "locked"]
+        assert (result["score"], result["total"]) == (1, 5)
+
+    def test_all_levels_unlocks_but_scores_the_prefix_alone(self, doubled):
+        doubled.kata("double", numpy=STARTED_LATE)
+        result = results(doubled, "-k", "double", "--all-levels")["numpy"]
+        assert states(result) == ["passed", "failed", "passed"]
+        assert result["score"] == 1
+
+    def test_locking_holds_under_xdist(self, doubled):
+        doubled.kata("double", numpy=STARTED_LATE)
+        result = results(doubled, "-p", "xdist", "-n", "2", "--dist", "loadfile", "katas")["numpy"]
+        assert states(result) == ["passed", "failed", "locked"]
+
+    def test_a_failure_in_one_framework_locks_nothing_in_another(self, doubled, right):
+        doubled.kata("double", numpy=STARTED_LATE, torch=right)
+        graded = results(doubled, "-k", "double")
+        assert states(graded["numpy"]) == ["passed", "failed", "locked"]
+        assert states(graded["torch"]) == ["passed"] * 4
+
+    def test_levels_run_in_order_even_where_the_file_has_them_otherwise(self, project, right):
+        tests = """
+            from dojo import level
+
+            @level(2, "second")
+            def test_second(impl): assert False, "the second fails"
+
+            @level(1, "first")
+            def test_first(impl): assert False, "the first fails"
+        """
+        project.kata("double", tests=tests, numpy=right)
+        assert states(results(project, "-k", "double")["numpy"]) == ["failed", "locked"]
+
+    def test_a_level_that_needs_autograd_is_not_made_for_numpy(self, doubled, right):
+        doubled.kata("double", numpy=right, torch=right)
+        graded = results(doubled, "-k", "double")
+        assert [level["number"] for level in graded["numpy"]["levels"]] == [1, 2, 4]
+        assert (graded["numpy"]["total"], graded["torch"]["total"]) == (5, 7)
+
+    def test_a_test_without_a_level_is_an_error_in_words(self, project, right):
+        project.kata("double", tests="def test_it(impl): pass", numpy=right)
+        done = project.pytest("-k", "double")
+        assert "test_it has no level. Put @level(number, title) above it." in done.stdout + done.stderr
+
+
+class TestFrameworks:
+    def test_those_started_run_and_no_other(self, doubled, right):
+        doubled.kata("double", numpy=right)
+        assert list(results(doubled, "-k", "double")) == ["numpy"]
+
+    def test_all_of_the_kata_run_when_none_is_started(self, doubled):
+        graded = results(doubled, "-k", "double")
+        assert {result["state"] for result in graded.values()} == {"not started"}
+        assert list(graded) == ["numpy", "torch", "tensorflow"]
+
+    def test_a_framework_that_dojo_toml_leaves_out_is_not_reported(self, doubled):
+        doubled.write("dojo.toml", 'frameworks = ["numpy", "torch"]')
+        assert list(results(doubled, "-k", "double")) == ["numpy", "torch"]
+
+    def test_an_absent_framework_is_skipped_and_not_failed(self, doubled, right):
+        doubled.kata("double", torch=right)
+        doubled.write("sitecustomize.py", "import sys\nsys.modules['torch'] = None\n")
+        report = doubled.root / "report.json"
+        done = doubled.run("-m", "pytest", "-k", "double", f"--report={report}", PYTHONPATH=str(doubled.root))
+        assert done.returncode == 0
+        (result,) = json.loads(report.read_text())["katas"]
+        assert result["state"] == "skipped"
+        assert result["total"] == 0
+
+    @pytest.mark.parametrize(("used", "unused"), [("numpy", ("torch", "tensorflow")), ("torch", ("tensorflow",))])
+    def test_no_other_framework_is_imported(self, doubled, right, used, unused):
+        doubled.kata("double", **{used: right})
+        doubled.write("sitecustomize.py", f"import sys\nfor name in {unused!r}: sys.modules[name] = None\n")
+        done = doubled.run("-m", "pytest", "-k", "double", PYTHONPATH=str(doubled.root))
+        assert done.returncode == 0, done.stdout
+
+    def test_a_gpu_test_is_skipped_with_the_reason_or_an_error_if_required(self, project, right):
+        tests = """
+            import pytest
+            from dojo import level
+
+            @level(1, "cpu")
+            def test_it_runs(impl, fw): fw.close(impl.double(fw.array([1.0])), [2.0])
+
+            @pytest.mark.gpu
+            @level(1, "cpu")
+            def test_it_runs_on_the_gpu(impl, gpu): gpu.check_device(impl.double(gpu.array([1.0])))
+        """
+        project.kata("double", tests=tests, torch=right)
+        import torch
+
+        if torch.cuda.is_available() or torch.backends.mps.is_available():
+            pytest.skip("a GPU is present")
+        result = results(project, "-k", "double")["torch"]
+        assert result["state"] == "passed"
+        assert "finds no GPU" in result["levels"][0]["tests"][1]["message"]
+        result = results(project, "-k", "double", "--require-gpu")["torch"]
+        assert result["state"] == "harness error"
+
+
+class TestSelection:
+    def test_an_exact_slug_imports_no_other_test_file(self, doubled, right):
+        doubled.kata("double", numpy=right)
+        doubled.kata("broken", tests="raise RuntimeError('imported')", numpy=right)
+        assert "imported" in doubled.pytest("-k", "double or broken").stdout
+        done = doubled.pytest("-k", "double")
+        assert done.returncode == 0
+        assert "imported" not in done.stdout
+
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            (["--framework=pytorch"], "There is no framework 'pytorch'. Did you mean torch?"),
+            (["--framework=jax"], "There is no framework 'jax'. Choose from numpy, torch, tensorflow or all."),
+            (["--impl=nowhere"], "--impl=nowhere: there is no folder"),
+        ],
+    )
+    def test_a_wrong_option_is_told_in_a_sentence(self, doubled, options, told):
+        done = doubled.pytest("-k", "double", *options)
+        assert done.returncode == 4
+        assert told in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_a_wrong_dojo_toml_is_told_in_a_sentence(self, doubled):
+        doubled.write("dojo.toml", "framework = []")
+        done = doubled.pytest("-k", "double")
+        assert "dojo.toml has an unknown key 'framework'. Did you mean frameworks?" in done.stderr
+
+    def test_another_tree_is_tested_in_place_of_the_stubs(self, doubled, right):
+        doubled.write("handed_in/basics/double/double_numpy.py", right)
+        assert list(results(doubled, "-k", "double", "--impl=handed_in")) == ["numpy"]
+        assert results(doubled, "-k", "double", "--impl=handed_in")["numpy"]["state"] == "passed"
+
+
+class TestTruth:
+    def test_two_saves_of_equal_size_in_one_second_both_count(self, project, right):
+        project.kata("double", numpy=right)
+        assert project.pytest("-k", "double").returncode == 0
+        project.kata("double", numpy=right.replace("x + x", "x * x"))
+        assert project.pytest("-k", "double").returncode == 1
+
+    def test_random_inputs_are_the_same_in_every_framework_and_run(self, project, right):
+        tests = """
+            from pathlib import Path
+            from dojo import level
+
+            @level(1, "draw")
+            def test_draw(impl, fw, rng):
+                with Path("draws").open("a") as file: print(rng.integers(10**9), file=file)
+        """
+        project.kata("double", tests=tests, numpy=right, torch=right)
+        project.pytest("-k", "double")
+        project.pytest("-k", "double")
+        draws = (project.root / "draws").read_text().split()
+        assert len(draws) == 4
+        assert len(set(draws)) == 1
+
+    def test_what_is_off_limits_is_refused_with_its_line(self, project):
+        project.kata("double", meta='off_limits = ["numpy.add"]\n', numpy="import numpy as np\n\ndef double(x):\n    return np.add(x, x)\n")
+        done = project.pytest("-k", "double")
+        assert "numpy.add is off limits in this kata: write it yourself (double_numpy.py, line 4)." in " ".join(done.stdout.split())
+
+    def test_tracebacks_come_back_when_asked_for(self, project):
+        project.kata("double", numpy="def double(x):\n    return x.nothing\n")
+        assert "AttributeError" in project.pytest("-k", "double", "--tb=short").stdout
+        assert "Traceback" not in project.pytest("-k", "double").stdout
