@@ -1,6 +1,7 @@
 """The commands of the dojo. `nox -s check` is where everybody begins.
 
-All sessions share one environment, .venv: made by the first, and looked at again only when what it is made from changes.
+All sessions share one environment, .venv: the first one makes it, and it is looked at again only when the
+requirements change.
 """
 
 import hashlib
@@ -8,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -52,7 +54,20 @@ def mutants(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test the harness and the curriculum."""
     prepare(session)
-    session.run(PYTHON, "-m", "pytest", "-p", "xdist", "-n", "auto", "tests", *session.posargs, external=True)
+    session.run(
+        PYTHON,
+        "-m",
+        "pytest",
+        "-p",
+        "xdist",
+        "-n",
+        "auto",
+        "--dist",
+        "loadfile",
+        "tests",
+        *session.posargs,
+        external=True,
+    )
 
 
 @nox.session
@@ -64,6 +79,12 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Draw the README's pictures from the program itself."""
+    dojo(session, "pictures")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure what a check costs, side by side with the bare import."""
     dojo(session, "bench")
@@ -71,8 +92,10 @@ def bench(session: nox.Session) -> None:
 
 def dojo(session: nox.Session, verb: str) -> None:
     """Run a verb of the command line with the arguments after `--`."""
+    begun = time.perf_counter()
     prepare(session)
-    session.run(PYTHON, "-m", "dojo", verb, *session.posargs, external=True)
+    seconds = str(time.perf_counter() - begun)  # for bench
+    session.run(PYTHON, "-m", "dojo", verb, *session.posargs, external=True, env={"DOJO_PREPARE_SECONDS": seconds})
 
 
 def prepare(session: nox.Session) -> None:
@@ -86,7 +109,15 @@ def prepare(session: nox.Session) -> None:
     if not PYTHON.exists():
         session.run(find_python(session), "-m", "venv", str(VENV), external=True)
     session.run(
-        PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-c", "constraints.txt", *requirements, external=True
+        PYTHON,
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "-c",
+        "constraints.txt",
+        *requirements,
+        external=True,
     )
     STAMP.write_text(stamp)
 
@@ -106,4 +137,6 @@ def find_python(session: nox.Session) -> str:
     for version in VERSIONS:
         if path := shutil.which(f"python{version}"):
             return path
-    session.error(f"The dojo needs Python 3.11, 3.12 or 3.13, and this is {sys.version.split()[0]}. Install one of them.")
+    session.error(
+        f"The dojo needs Python 3.11, 3.12 or 3.13, and this is {sys.version.split()[0]}. Install one of them."
+    )

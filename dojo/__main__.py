@@ -11,6 +11,7 @@ VERBS = {
     "solutions": "run every level on the reference solutions",
     "mistakes": "prove that the tests refuse every known mistake, at its level",
     "mutants": "run the tests on automatic mutants of the solutions, and list the survivors",
+    "pictures": "draw the README's pictures from the program itself",
     "bench": "measure what a check costs, side by side with the bare import",
 }
 

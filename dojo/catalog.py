@@ -66,7 +66,7 @@ class Kata:
         """kata.toml, checked; a wrong one is a DojoError that names the file, the key and the remedy."""
         path = self.folder / "kata.toml"
         meta = read_toml(path)
-        for key, kind in _REQUIRED.items():
+        for key in _REQUIRED:
             if key not in meta:
                 raise DojoError(f"{shown(path)} lacks the key {key!r}. Add it: see any other kata.toml.")
         for key, value in meta.items():

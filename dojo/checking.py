@@ -44,7 +44,7 @@ def in_order(results: list[KataResult], catalog: Catalog) -> list[KataResult]:
 
 
 def suggest(results: list[KataResult], catalog: Catalog) -> KataResult | None:
-    """What to do next: a kata begun and not finished; else the easiest one whose prerequisites are done; None when all is done."""
+    """What to do next: a kata begun, else the easiest whose prerequisites are done; None when all is done."""
     for result in results:
         if result.state is State.FAILED:
             return result

@@ -10,5 +10,5 @@ class DojoError(Exception):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """' Did you mean …?', or nothing where no known word comes near."""
-    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]}?" if near else ""

@@ -151,7 +151,10 @@ def describe(value: Any) -> str:
 
 
 def _describe_array(value: Any) -> str:
-    shape, dtype = tuple(value.shape), str(value.dtype).removeprefix("torch.").removeprefix("<dtype: '").removesuffix("'>")
+    shape, dtype = (
+        tuple(value.shape),
+        str(value.dtype).removeprefix("torch.").removeprefix("<dtype: '").removesuffix("'>"),
+    )
     if isinstance(value, np.ndarray) and value.size <= 12:
         return " ".join(np.array2string(value, precision=4, separator=", ").split())
     return f"{dtype} of shape {shape}"

@@ -146,5 +146,3 @@ def from_json(data: dict[str, Any]) -> list[KataResult]:
 
 def read_test(data: dict[str, Any]) -> TestResult:
     return TestResult(**{**data, "state": data["state"] and State(data["state"])})
-
-

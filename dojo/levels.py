@@ -1,7 +1,7 @@
 """The decorator that says which level of its kata a test belongs to, and a reader of what it says."""
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,8 @@ import pytest
 
 @dataclass(frozen=True)
 class Level:
+    """One level. `autograd`: every one of its tests needs a framework that differentiates."""
+
     number: int
     title: str
     points: int = 1
@@ -29,16 +31,20 @@ def level(number: int, title: str, points: int = 1, autograd: bool = False):
 
 def read_levels(test_file: Path) -> list[Level]:
     """The levels of a test file in order, read from its decorators without importing it."""
-    found = {}
+    found: dict[int, Level] = {}
     for node in ast.walk(ast.parse(test_file.read_text(encoding="utf-8"))):
         for decorator in getattr(node, "decorator_list", []):
-            if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "level":
-                found.setdefault(*_read(decorator))
+            if (
+                isinstance(decorator, ast.Call)
+                and isinstance(decorator.func, ast.Name)
+                and decorator.func.id == "level"
+            ):
+                level = _read(decorator)
+                known = found.get(level.number, level)
+                found[level.number] = replace(level, autograd=level.autograd and known.autograd)
     return [found[number] for number in sorted(found)]
 
 
-def _read(decorator: ast.Call) -> tuple[int, Level]:
-    names = ("number", "title", "points", "autograd")
-    values = dict(zip(names, map(ast.literal_eval, decorator.args), strict=False))
-    values |= {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords}
-    return values["number"], Level(**values)
+def _read(decorator: ast.Call) -> Level:
+    values = dict(zip(Level.__dataclass_fields__, map(ast.literal_eval, decorator.args), strict=False))
+    return Level(**values, **{keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords})

@@ -76,10 +76,15 @@ def forbidden_uses(path: Path, off_limits: list[str]) -> list[tuple[int, str]]:
             for entry in off_limits:
                 if _canonical(name) == _canonical(entry):
                     found.setdefault((node.lineno, entry))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in methods and _dotted(node.func.value, aliases) is None:
-                found.setdefault((node.lineno, methods[node.func.attr]))
+        if (method := _method_called(node, aliases)) in methods:
+            found.setdefault((node.lineno, methods[method]))
     return sorted(found)
+
+
+def _method_called(node: ast.AST, aliases: dict[str, str]) -> str:
+    """'name' for a call `x.name(…)` on a value, '' for anything else."""
+    is_method = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    return node.func.attr if is_method and _dotted(node.func.value, aliases) is None else ""
 
 
 def _canonical(name: str) -> str:

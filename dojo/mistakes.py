@@ -42,14 +42,19 @@ def _read_entry(path: Path, entry: dict) -> list[Mistake]:
     frameworks = [name for name in FRAMEWORKS if name in entry]
     if not frameworks:
         raise DojoError(f"{shown(path)}: {named} has no edit. Add one per framework: torch = {{ find = …, put = … }}")
-    return [Mistake(entry["name"], entry["says"], entry["level"], name, _edits(path, named, entry[name])) for name in frameworks]
+    return [
+        Mistake(entry["name"], entry["says"], entry["level"], name, _edits(path, named, entry[name]))
+        for name in frameworks
+    ]
 
 
 def _edits(path: Path, named: str, value: object) -> tuple[tuple[str, str], ...]:
     entries = value if isinstance(value, list) else [value]
     for edit in entries:
         if not isinstance(edit, dict) or set(edit) != {"find", "put"}:
-            raise DojoError(f"{shown(path)}: {named}: an edit has just the keys find and put, not {edit!r}. Correct it.")
+            raise DojoError(
+                f"{shown(path)}: {named}: an edit has just the keys find and put, not {edit!r}. Correct it."
+            )
     return tuple((edit["find"], edit["put"]) for edit in entries)
 
 

@@ -74,7 +74,9 @@ def _places(node: ast.AST, path: tuple = ()) -> Iterator[tuple]:
 
 def _is_docstring(parent: ast.AST, name: str, index: int | None, child: ast.AST) -> bool:
     bodies = ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef
-    is_text = isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant) and isinstance(child.value.value, str)
+    is_text = (
+        isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant) and isinstance(child.value.value, str)
+    )
     return isinstance(parent, bodies) and name == "body" and index == 0 and is_text
 
 

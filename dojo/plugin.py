@@ -40,7 +40,9 @@ class MissingGpu(Exception):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("dojo")
-    group.addoption("--impl", default="katas", metavar="TREE", help="what to test: katas, solutions or a folder like them")
+    group.addoption(
+        "--impl", default="katas", metavar="TREE", help="what to test: katas, solutions or a folder like them"
+    )
     group.addoption("--framework", metavar="NAME", help="numpy, torch, tensorflow or all; default: those started")
     group.addoption("--all-levels", action="store_true", help="do not lock the levels after the first that fails")
     group.addoption("--report", metavar="FILE", help="write the results as JSON")
@@ -55,9 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
         dojo = Dojo(config, catalog)
     except DojoError as error:
         raise pytest.UsageError(str(error)) from None
-    if kata := exact_slug(config.option.keyword, catalog):
-        if config.args_source is not pytest.Config.ArgsSource.ARGS:
-            config.args[:] = [str(kata.folder)]
+    kata = exact_slug(config.option.keyword, catalog)
+    if kata and config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args[:] = [str(kata.folder)]
     config.pluginmanager.register(dojo, "dojo")
 
 

@@ -102,10 +102,9 @@ class Runner:
                 number += 1
                 running[number] = waiting.pop(0)
                 self._send(number, running[number])
-            framework, reply = self._replies.get()
-            for number_ended, reply in self._ended(framework, reply, running):
-                job = running.pop(number_ended)
-                yield job, self._result(number_ended, job, reply)
+            for ended, reply in self._ended(*self._replies.get(), running):
+                job = running.pop(ended)
+                yield job, self._result(ended, job, reply)
 
     def _start(self, framework: str) -> None:
         if framework not in self._warm:
@@ -161,11 +160,15 @@ def assemble(job: Job, events: list[dict], reply: dict, stack: str, log: str) ->
     """The kata's result, from what the child planned, began and reported before it ended."""
     kata = job.kata
     plan = next((event["plan"] for event in events if "plan" in event), None)
-    if plan is None:
+    if not plan:
         error = TestResult("collection", "the tests can be read", 1, "collection", 0, State.ERROR, _tail(log))
-        return grade(kata.track, kata.slug, job.framework, [error], "The tests could not be read; this is not your fault.")
+        return grade(
+            kata.track, kata.slug, job.framework, [error], "The tests could not be read; this is not your fault."
+        )
     tests = {entry["test"]["id"]: read_test(entry["test"]) for entry in plan}
-    reported = {event["result"]["test"]["id"]: read_test(event["result"]["test"]) for event in events if "result" in event}
+    reported = {
+        event["result"]["test"]["id"]: read_test(event["result"]["test"]) for event in events if "result" in event
+    }
     tests |= reported
     if any("finished" in event for event in events) and reported.keys() >= tests.keys():
         return grade(kata.track, kata.slug, job.framework, list(tests.values()))

@@ -26,13 +26,13 @@ def find_tree(text: str, root: Path, here: Path) -> Path:
     """The folder that --impl names: a tree of the repository, or any folder that mirrors katas/."""
     tree = root / text if text in ("katas", "solutions") else (here / text).resolve()
     if not tree.is_dir():
-        raise DojoError(f"--impl={text}: there is no folder {tree}. Give katas, solutions or a folder that mirrors katas/.")
+        raise DojoError(
+            f"--impl={text}: there is no folder {tree}. Give katas, solutions or a folder that mirrors katas/."
+        )
     return tree
 
 
-def frameworks_of(
-    kata: Kata, tree: Path, wanted: tuple[str, ...] | None, enabled: tuple[str, ...]
-) -> tuple[str, ...]:
+def frameworks_of(kata: Kata, tree: Path, wanted: tuple[str, ...] | None, enabled: tuple[str, ...]) -> tuple[str, ...]:
     """The frameworks to run a kata in: those wanted; by default those started, and if none is, all that are enabled."""
     if wanted is not None:
         return tuple(name for name in kata.frameworks if name in wanted)

@@ -4,7 +4,7 @@ It reads requests and writes replies, a JSON line each:
 
     {"id": 1, "args": [pytest's arguments], "stack": FILE}   run pytest in a child
     {"cancel": 1}                                            end that child
-    {"id": 1, "cause": "", "code": 0}                        the child has ended; `cause` is 'memory' or 'time' if it had to be
+    {"id": 1, "cause": "", "code": 0}                        the child has ended; `cause`: memory, time or nothing
 
 On Linux the child is forked, and so needs no import. A process may fork only as long as it has run no operation:
 this one imports and computes nothing. Elsewhere the child is a fresh interpreter.
@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -63,19 +64,12 @@ class Child:
         """Ask the child where it stands, then end it and all that it started."""
         self.cause = cause
         if CAN_FORK and cause != "cancelled":
-            self._signal(signal.SIGUSR1)
+            with suppress(psutil.Error):
+                self.process.send_signal(signal.SIGUSR1)
             time.sleep(0.1)
         for process in self._family():
-            try:
+            with suppress(psutil.Error):
                 process.kill()
-            except psutil.Error:
-                pass
-
-    def _signal(self, number: int) -> None:
-        try:
-            self.process.send_signal(number)
-        except psutil.Error:
-            pass
 
     def _family(self) -> list[psutil.Process]:
         try:
@@ -93,10 +87,8 @@ class Child:
     def clean_up(self) -> None:
         """End whatever the child left running in its session."""
         if CAN_FORK:
-            try:
+            with suppress(OSError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except OSError:
-                pass
 
 
 _spawned: dict[int, subprocess.Popen] = {}
@@ -114,7 +106,7 @@ def _fork(request: dict) -> int:
         log = os.open(f"{request['stack']}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        sys.stdin = open(0, closefd=False)
+        sys.stdin = os.fdopen(0)
         code = _run_pytest(request)
     finally:
         os._exit(code)

@@ -1,4 +1,4 @@
-"""Whatever a stub does, its kata gets a failing verdict that says why and where, and every other kata its own verdict."""
+"""Whatever a stub does, its kata fails with a reason and a line, and every other kata gets its own verdict."""
 
 import re
 
@@ -11,10 +11,18 @@ BAD = {
     "a_list": ("def double(x):\n    return [1, 2]\n", "expected a NumPy array, got list [1, 2]", 1),
     "nan": ("def double(x):\n    return x * float('nan')\n", "not finite", 1),
     "wrong_shape": ("def double(x):\n    return x[None]\n", "expected the shape (1,), got (1, 1)", 1),
-    "wrong_dtype": ("def double(x):\n    return (x + x).astype('float64')\n", "expected the dtype float32, got float64", 1),
-    "endless": ("def double(x):\n    while True:\n        x + x\n", "stopped after 4 s. Is there an endless loop?", "[23]"),
+    "wrong_dtype": (
+        "def double(x):\n    return (x + x).astype('float64')\n",
+        "expected the dtype float32, got float64",
+        1,
+    ),
+    "endless": (
+        "def double(x):\n    while True:\n        x + x\n",
+        "stopped after 4 s. Is there an endless loop?",
+        "[23]",
+    ),
     "stubborn": (
-        "def double(x):\n    while True:\n        try:\n            x + x\n        except BaseException:\n            pass\n",
+        "def double(x):\n    while True:\n        try:\n            x + x\n        except BaseException: x\n",
         "Is there an endless loop?",
         "[2-6]",
     ),
@@ -35,7 +43,7 @@ BAD = {
     ),
     "loud": ("def double(x):\n    print('x' * 100_000_000)\n    return x + x\n", "printed more than 10 MiB", 2),
     "loud_raw": (
-        "import os\n\ndef double(x):\n    for _ in range(1000):\n        os.write(1, b'x' * 1_000_000)\n    return x + x\n",
+        "import os\n\ndef double(x):\n    for _ in range(1000):\n        os.write(1, b'x' * 10**6)\n    return x + x\n",
         "File too large",
         5,
     ),

@@ -190,9 +190,15 @@ class TestTruth:
         assert len(set(draws)) == 1
 
     def test_what_is_off_limits_is_refused_with_its_line(self, project):
-        project.kata("double", meta='off_limits = ["numpy.add"]\n', numpy="import numpy as np\n\ndef double(x):\n    return np.add(x, x)\n")
+        project.kata(
+            "double",
+            meta='off_limits = ["numpy.add"]\n',
+            numpy="import numpy as np\n\ndef double(x):\n    return np.add(x, x)\n",
+        )
         done = project.pytest("-k", "double")
-        assert "numpy.add is off limits in this kata: write it yourself (double_numpy.py, line 4)." in " ".join(done.stdout.split())
+        assert "numpy.add is off limits in this kata: write it yourself (double_numpy.py, line 4)." in " ".join(
+            done.stdout.split()
+        )
 
     def test_tracebacks_come_back_when_asked_for(self, project):
         project.kata("double", numpy="def double(x):\n    return x.nothing\n")

@@ -78,7 +78,9 @@ class FrameworkAdapter(ABC):
     def check_shape(self, actual: Any, shape: Sequence[int], of: str = "result") -> None:
         self.check_tensor(actual, of)
         if tuple(actual.shape) != tuple(shape):
-            raise CheckFailed(f"{of}: expected the shape {tuple(shape)}, got {tuple(actual.shape)}.", self.numpy(actual))
+            raise CheckFailed(
+                f"{of}: expected the shape {tuple(shape)}, got {tuple(actual.shape)}.", self.numpy(actual)
+            )
 
     def check_dtype(self, actual: Any, dtype: str, of: str = "result") -> None:
         self.check_tensor(actual, of)
@@ -253,10 +255,8 @@ def check_values(actual: np.ndarray, expected: np.ndarray, of: str, rtol: float,
     at = f" at {_index(worst)}" if worst else ""
     count = f"{np.sum(excess > 0)} of {error.size} entries are wrong; the worst" if error.size > 1 else "it"
     limit = f"Tolerance: {atol:g} + {rtol:g}·|expected|." if rtol or atol else "It must be exact."
-    raise CheckFailed(
-        f"{of}: wrong values: {count}{at} should be {_number(expected[worst])} and is {_number(actual[worst])}. {limit}",
-        actual,
-    )
+    told = f"{count}{at} should be {_number(expected[worst])} and is {_number(actual[worst])}"
+    raise CheckFailed(f"{of}: wrong values: {told}. {limit}", actual)
 
 
 def _check_finite(actual: np.ndarray, expected: np.ndarray, of: str) -> None:

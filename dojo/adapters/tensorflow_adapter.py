@@ -164,10 +164,17 @@ def _layout(layer: Any) -> dict[str, tuple[Any, Callable, Callable]]:
         entries = {"kernel": layer.kernel, "recurrent": layer.recurrent_kernel, "bias": layer.bias}
     elif isinstance(layer, keras.layers.DepthwiseConv2D):
         return _depthwise_layout(layer)
-    elif isinstance(layer, keras.layers.Dense | keras.layers.Conv1D | keras.layers.Conv2D | keras.layers.Conv2DTranspose):
+    elif isinstance(
+        layer, keras.layers.Dense | keras.layers.Conv1D | keras.layers.Conv2D | keras.layers.Conv2DTranspose
+    ):
         entries = {"kernel": layer.kernel, "bias": layer.bias}
     elif isinstance(layer, keras.layers.BatchNormalization):
-        entries = {"scale": layer.gamma, "shift": layer.beta, "mean": layer.moving_mean, "variance": layer.moving_variance}
+        entries = {
+            "scale": layer.gamma,
+            "shift": layer.beta,
+            "mean": layer.moving_mean,
+            "variance": layer.moving_variance,
+        }
     elif isinstance(layer, keras.layers.LayerNormalization | keras.layers.GroupNormalization):
         entries = {"scale": layer.gamma, "shift": layer.beta}
     elif isinstance(layer, keras.layers.Embedding):
@@ -179,8 +186,10 @@ def _layout(layer: Any) -> dict[str, tuple[Any, Callable, Callable]]:
 
 def _gru_layout(cell: keras.layers.GRUCell) -> dict[str, tuple[Any, Callable, Callable]]:
     """The two biases of the reset-after cell lie in one variable of two rows."""
-    layout = {name: (variable, _gru_order, _gru_order) for name, variable in
-              (("kernel", cell.kernel), ("recurrent", cell.recurrent_kernel))}
+    layout = {
+        name: (variable, _gru_order, _gru_order)
+        for name, variable in (("kernel", cell.kernel), ("recurrent", cell.recurrent_kernel))
+    }
     if cell.bias is None:
         return layout
     if not cell.reset_after:

@@ -19,7 +19,9 @@ from dojo.settings import read_settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
-    parser.add_argument("--impl", default="katas", metavar="TREE", help="katas, solutions or a folder that mirrors katas/")
+    parser.add_argument(
+        "--impl", default="katas", metavar="TREE", help="katas, solutions or a folder that mirrors katas/"
+    )
     parser.add_argument("--report", metavar="FILE", help="write the results as JSON")
     parser.add_argument("--all-levels", action="store_true", help="do not lock the levels after the first that fails")
 

@@ -23,7 +23,9 @@ _DETAILED = 3  # up to so many results are shown level by level even when all is
 def print_verdicts(results: list[KataResult], reporter) -> None:
     """Print the verdict at the end of a run of pytest."""
     width = max(80, reporter._screen_width) if reporter.isatty else 120
-    console = Console(file=reporter._tw._file, force_terminal=reporter._tw.hasmarkup or None, width=width, highlight=False)
+    console = Console(
+        file=reporter._tw._file, force_terminal=reporter._tw.hasmarkup or None, width=width, highlight=False
+    )
     console.print()
     for result in results:
         if len(results) <= _DETAILED or result.state is State.FAILED:

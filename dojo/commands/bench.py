@@ -1,0 +1,134 @@
+"""Measure what a check costs, side by side with the bare import of its framework, in one run.
+
+Every command of a comparison runs in turn with the others, and medians are compared: what else the machine does
+then weighs on all alike.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from dojo.adapters import is_installed
+from dojo.catalog import ROOT, Catalog
+
+KATA = "softmax"
+ALL_KATAS = 177  # the whole curriculum
+LIMITS = {"torch": 1.35, "tensorflow": 1.25}  # of a check against the bare import
+NUMPY_SECONDS = 0.8
+PREPARE_SECONDS = 0.3
+GROWTH = 1.05  # with the whole curriculum present
+SOLUTIONS_SECONDS = 240
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=int, default=7, help="how often each command runs (default 7)")
+    parser.add_argument("--skip-solutions", action="store_true", help="leave out the run of all solutions")
+
+
+def run(args: argparse.Namespace) -> int:
+    console = Console(highlight=False)
+    table = Table("measured", "median", "against", "ratio", "at most", "", box=None)
+    with tempfile.TemporaryDirectory(prefix="dojo-bench-") as folder:
+        for framework in ("numpy", "torch", "tensorflow"):
+            if is_installed(framework):
+                console.print(f"measuring {framework} …", style="dim")
+                measure_check(table, Path(folder), framework, args.rounds)
+    if seconds := os.environ.get("DOJO_PREPARE_SECONDS"):
+        _row(table, "set-up check, nothing changed", float(seconds), "", PREPARE_SECONDS)
+    if not args.skip_solutions:
+        console.print("running all solutions …", style="dim")
+        _row(table, "all solutions", _seconds([sys.executable, "-m", "dojo", "solutions"], ROOT), "", SOLUTIONS_SECONDS)
+    console.print(table)
+    return 0
+
+
+def measure_check(table: Table, folder: Path, framework: str, rounds: int) -> None:
+    """`pytest -k softmax` in one framework, in this repository and in one of 177 katas, against the bare import."""
+    few, many = folder / f"{framework}-few", folder / f"{framework}-many"
+    copy_project(few, framework)
+    copy_project(many, framework)
+    add_dummies(many)
+    check = [sys.executable, "-m", "pytest", "-k", KATA]
+    times = side_by_side(
+        {
+            "import": ([sys.executable, "-c", f"import {framework}"], few),
+            "check": (check, few),
+            "check of many": (check, many),
+        },
+        rounds,
+    )
+    name = f"pytest -k {KATA}, {framework}"
+    if framework == "numpy":
+        _row(table, name, times["check"], "", NUMPY_SECONDS)
+    else:
+        _ratio(table, name, times["check"], f"import {framework}", times["import"], LIMITS[framework])
+    _ratio(table, f"the same among {ALL_KATAS} katas", times["check of many"], name, times["check"], GROWTH)
+
+
+def copy_project(target: Path, framework: str) -> None:
+    """A fresh clone in which one kata is solved in one framework."""
+    target.mkdir()
+    for name in ("dojo", "katas"):
+        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conftest.py", "pyproject.toml", "dojo.toml"):
+        shutil.copy(ROOT / name, target / name)
+    kata = Catalog().find(KATA)
+    shutil.copy(kata.implementation(framework, ROOT / "solutions"), kata.implementation(framework, target / "katas"))
+
+
+def add_dummies(project: Path) -> None:
+    """Fill the project up to the size of the whole curriculum with copies of the kata under other names."""
+    source = Catalog(project / "katas").find(KATA).folder
+    for number in range(ALL_KATAS - len(Catalog(project / "katas").katas)):
+        slug = f"dummy_{number:03}"
+        folder = source.parent / slug
+        folder.mkdir()
+        for file in source.glob("*.*"):
+            shutil.copy(file, folder / file.name.replace(KATA, slug))
+
+
+def side_by_side(commands: dict[str, tuple[list[str], Path]], rounds: int) -> dict[str, float]:
+    """Name to median seconds; the commands run in turn, after one round that only warms caches."""
+    times = {name: [] for name in commands}
+    for number in range(rounds + 1):
+        for name, (command, folder) in commands.items():
+            seconds = _seconds(command, folder)
+            if number:
+                times[name].append(seconds)
+    return {name: statistics.median(measured) for name, measured in times.items()}
+
+
+def _seconds(command: list[str], folder: Path) -> float:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    begun = time.perf_counter()
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    seconds = time.perf_counter() - begun
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return seconds
+
+
+def _row(table: Table, name: str, seconds: float, against: str, limit: float) -> None:
+    table.add_row(name, f"{seconds:.3f} s", against, "", f"{limit:g} s", _mark(seconds <= limit))
+
+
+def _ratio(table: Table, name: str, seconds: float, against: str, base: float, limit: float) -> None:
+    ratio = seconds / base
+    table.add_row(
+        name, f"{seconds:.3f} s", f"{against}: {base:.3f} s", f"{ratio:.2f}", f"{limit:g}", _mark(ratio <= limit)
+    )
+
+
+def _mark(met: bool) -> str:
+    return "[green]met[/]" if met else "[red]missed[/]"
