@@ -8,6 +8,10 @@ from dojo.errors import DojoError, did_you_mean
 
 VERBS = {
     "check": "grade what you have written, and show the board",
+    "next": "say which kata to do next, and why",
+    "hint": "show the next hint for the level where you stand",
+    "show": "show a kata; its solution and answer once you pass",
+    "reset": "put a stub back as it came, keeping what you wrote",
     "solutions": "run every level on the reference solutions",
     "mistakes": "prove that the tests refuse every known mistake, at its level",
     "mutants": "run the tests on automatic mutants of the solutions, and list the survivors",

@@ -71,3 +71,15 @@ def run_jobs(jobs: list[Job]) -> Iterator[KataResult]:
     with Runner() as runner:
         for _, result in runner.run(jobs):
             yield result
+
+
+def reason_for(result: KataResult, results: list[KataResult], catalog: Catalog) -> str:
+    """Why `suggest` chose this kata, in a sentence."""
+    kata = catalog.find(result.slug)
+    if result.state is State.FAILED:
+        level = result.first_open
+        return f"You have begun it and stand at level {level.number}, {level.title}." if level else "You have begun it."
+    done = {other.slug for other in results if other.state is State.PASSED}
+    before = [slug for slug in kata.meta.get("after", []) if slug in done]
+    why = f"It follows {' and '.join(before)}, which you have solved. " if before else ""
+    return f"{why}Difficulty {kata.meta['difficulty']} of 5; of the katas that are open to you, none is easier."

@@ -42,11 +42,21 @@ def is_started(path: Path) -> bool:
     A file that does not parse has been started: somebody is writing in it.
     """
     try:
-        tree = ast.parse(_source(path))
-    except (SyntaxError, ValueError, DojoError):
-        return path.exists()
+        return not is_stub_text(_source(path))
+    except DojoError:
+        return False
+    except (SyntaxError, ValueError):  # no text in the encoding that it declares
+        return True
+
+
+def is_stub_text(source: str) -> bool:
+    """Whether every function of a module still raises NotImplementedError."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return False
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return not functions or not all(map(_is_stub, functions))
+    return bool(functions) and all(map(_is_stub, functions))
 
 
 def _is_stub(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

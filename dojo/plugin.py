@@ -76,6 +76,8 @@ class Dojo:
         self.hang = None  # the file for the stack of a test that hangs
         self.stopped: dict[tuple[str, str], int] = {}  # (kata, framework) to the first level that was not passed
         self.modules: dict[Path, object] = {}  # implementation file to its module, or to the error of its import
+        # Some tests of a kata were left out, so what ran says nothing about the whole.
+        self.partial = any("::" in argument for argument in config.args) or option.maxfail
         self.results: dict[tuple[str, str], list[TestResult]] = {}
         # The verdict replaces pytest's own account, unless somebody asks for that.
         self.brief = option.tbstyle == "auto" and option.verbose <= 0
@@ -235,7 +237,23 @@ class Dojo:
             text = json.dumps(to_json(self.graded()), indent=1)
             Path(self.config.option.report).write_text(text + "\n", encoding="utf-8")
         faulthandler.cancel_dump_traceback_later()
+        self._remember()
         self._event(finished=True)
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        self.partial = self.partial or any(_result in item.stash for item in items)
+
+    def _remember(self) -> None:
+        """Keep the results of a learner's own whole run; those of an isolated child are kept by who asked for it."""
+        option = self.config.option
+        mine = self.tree == self.catalog.root and not (self.events or option.all_levels or option.collectonly)
+        if not mine or self.partial or not self.results or hasattr(self.config, "workerinput"):
+            return
+        from dojo.progress import Store, remember
+
+        begun = [result for result in self.graded() if result.state is not State.NOT_STARTED]
+        if begun:
+            remember(begun, Store(self.config.rootpath / ".dojo" / "progress.json"), self.catalog)
 
     def _event(self, **event) -> None:
         if self.events and not hasattr(self.config, "workerinput"):

@@ -43,6 +43,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _calm_environment() -> dict[str, str]:
+    """One thread each, and bytecode kept: every child would otherwise compile the tests anew."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | CALM
+
+
 class WarmProcess:
     """The driver's end of one `dojo.warm` process."""
 
@@ -53,7 +58,7 @@ class WarmProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=ROOT,
-            env=os.environ | CALM,
+            env=_calm_environment(),
         )
         threading.Thread(target=self._listen, args=(framework, replies), daemon=True).start()
 

@@ -11,6 +11,7 @@ from dojo.catalog import ROOT, Catalog
 from dojo.checking import exit_status, in_order, plan, run_jobs, suggest
 from dojo.commands import add_selection
 from dojo.grading import State, to_json
+from dojo.progress import Progress, Store, recall, remember
 from dojo.report.board import board, next_step, tally
 from dojo.report.terminal import verdict
 from dojo.selection import find_tree, frameworks_of, parse_frameworks
@@ -23,11 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--impl", default="katas", metavar="TREE", help="katas, solutions or a folder that mirrors katas/"
     )
     parser.add_argument("--report", metavar="FILE", help="write the results as JSON")
+    parser.add_argument("--again", action="store_true", help="run what is unchanged, too")
     parser.add_argument("--all-levels", action="store_true", help="do not lock the levels after the first that fails")
 
 
 def run(args: argparse.Namespace) -> int:
     catalog, settings, console = Catalog(), read_settings(), Console(highlight=False)
+    store = Store()
     tree, wanted = find_tree(args.impl, ROOT, Path.cwd()), parse_frameworks(args.framework)
     katas = catalog.select(args.katas)
     every = wanted or settings.frameworks
@@ -37,16 +40,28 @@ def run(args: argparse.Namespace) -> int:
         for framework in frameworks_of(kata, tree, wanted or (None if args.katas else every), settings.frameworks)
     ]
     jobs, results = plan(pairs, tree, ("--all-levels",) if args.all_levels else ())
+    mine = tree == catalog.root and not args.all_levels  # only the learner's own plain runs are remembered
+    progress = store.read() if mine else Progress()
+    if progress.notice:
+        console.print(progress.notice, style="yellow")
+    if mine and not args.again:
+        jobs, recalled = recall(jobs, progress)
+        results += recalled
     if jobs:
-        results += track(run_jobs(jobs), "checking", len(jobs), console=console, transient=True)
+        fresh = list(track(run_jobs(jobs), "checking", len(jobs), console=console, transient=True))
+        results += fresh
+        if mine:
+            remember(fresh, store, catalog)
     results = in_order(results, catalog)
     if args.report:
         Path(args.report).write_text(json.dumps(to_json(results), indent=1) + "\n", encoding="utf-8")
     for result in results:
         if args.katas or result.state in (State.FAILED, State.ERROR):
             console.print(verdict(result))
+        if progress.reopened(result):
+            console.print(f"{result.slug} in {result.framework} passed before, and does not now.", style="yellow")
     if not args.katas:
-        console.print(board(results, catalog))
+        console.print(board(results, catalog, set(progress.given_up)))
         console.print(tally(results))
         console.print(next_step(suggest(results, catalog), catalog))
     return exit_status(results)

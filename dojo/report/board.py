@@ -9,8 +9,8 @@ from dojo.grading import KataResult, State
 from dojo.report.terminal import MARKS
 
 
-def board(results: list[KataResult], catalog: Catalog) -> Group:
-    """A table per track: a row per kata, a column per framework."""
+def board(results: list[KataResult], catalog: Catalog, given_up: set[str] = frozenset()) -> Group:
+    """A table per track: a row per kata, a column per framework; a kata given up says so."""
     shown_frameworks = [name for name in FRAMEWORKS if any(result.framework == name for result in results)]
     parts = []
     for track, title in catalog.tracks.items():
@@ -19,11 +19,17 @@ def board(results: list[KataResult], catalog: Catalog) -> Group:
             if result.track == track:
                 rows[result.slug][result.framework] = result
         if rows:
-            parts += [_track(title, rows, catalog, shown_frameworks), Text()]
+            parts += [_track(title, rows, catalog, shown_frameworks, given_up), Text()]
     return Group(*parts)
 
 
-def _track(title: str, rows: dict[str, dict[str, KataResult]], catalog: Catalog, frameworks: list[str]) -> Table:
+def _track(
+    title: str,
+    rows: dict[str, dict[str, KataResult]],
+    catalog: Catalog,
+    frameworks: list[str],
+    given_up: set[str] | frozenset,
+) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left", title_style="bold")
     table.add_column("", min_width=22)
     for name in frameworks:
@@ -31,7 +37,8 @@ def _track(title: str, rows: dict[str, dict[str, KataResult]], catalog: Catalog,
     table.add_column("minutes", justify="right", header_style="dim", style="dim")
     for slug, by_framework in rows.items():
         cells = [_cell(by_framework.get(name)) for name in frameworks]
-        table.add_row(f"  {slug}", *cells, str(catalog.find(slug).meta["minutes"]))
+        name = f"  {slug} (solution seen)" if slug in given_up else f"  {slug}"
+        table.add_row(name, *cells, str(catalog.find(slug).meta["minutes"]))
     return table
 
 

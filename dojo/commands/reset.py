@@ -1,0 +1,48 @@
+"""Put a kata's stub back as it came. What you wrote is kept, and the command says where."""
+
+import argparse
+import shutil
+import time
+
+from rich.console import Console
+
+from dojo.catalog import ROOT, Catalog, Kata, shown
+from dojo.errors import DojoError
+from dojo.loader import is_started
+from dojo.selection import parse_frameworks
+from dojo.standing import original_stub
+
+KEPT = ROOT / ".dojo" / "kept"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kata", metavar="KATA", help="the kata's name")
+    parser.add_argument("--framework", metavar="NAME", help="only this one; default: all that you have begun")
+
+
+def run(args: argparse.Namespace) -> int:
+    catalog, console = Catalog(), Console(highlight=False)
+    kata, wanted = catalog.find(args.kata), parse_frameworks(args.framework)
+    begun = [
+        name
+        for name in kata.frameworks
+        if (wanted is None or name in wanted) and is_started(kata.implementation(name, catalog.root))
+    ]
+    if not begun:
+        raise DojoError(f"Nothing of {kata.slug} is begun, so there is nothing to reset.")
+    for framework in begun:
+        console.print(reset(kata, framework, catalog), soft_wrap=True)
+    return 0
+
+
+def reset(kata: Kata, framework: str, catalog: Catalog) -> str:
+    """Put one stub back; says where the learner's version is kept."""
+    path = kata.implementation(framework, catalog.root)
+    stub = original_stub(path)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    kept = KEPT / f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}.py"
+    while kept.exists():  # two resets within a second
+        kept = kept.with_stem(f"{kept.stem}-again")
+    shutil.copy2(path, kept)
+    path.write_text(stub, encoding="utf-8")
+    return f"{shown(path)} is as it came. What you wrote is kept as {shown(kept)}."

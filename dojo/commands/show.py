@@ -1,0 +1,81 @@
+"""Show a kata: its specification, levels, points and state; solution and answer once you pass, or with --give-up."""
+
+import argparse
+
+from rich.console import Console, RenderableType
+from rich.markdown import Markdown
+from rich.syntax import Syntax
+from rich.text import Text
+
+from dojo.catalog import ROOT, Catalog, Kata, shown
+from dojo.checking import not_started
+from dojo.errors import DojoError
+from dojo.progress import Progress, Store
+from dojo.report.terminal import verdict
+from dojo.selection import parse_frameworks
+from dojo.standing import is_solved, started_frameworks
+
+SOLUTIONS = ROOT / "solutions"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kata", metavar="KATA", help="the kata's name")
+    parser.add_argument("--framework", metavar="NAME", help="default: those that you have begun")
+    parser.add_argument("--give-up", action="store_true", help="show the solution unsolved; the board remembers it")
+
+
+def run(args: argparse.Namespace) -> int:
+    catalog, console, store = Catalog(), Console(highlight=False), Store()
+    kata = catalog.find(args.kata)
+    frameworks = _frameworks(kata, args.framework, catalog)
+    progress = store.read()
+    solved = is_solved(kata, catalog.root, progress)
+    if args.give_up and not solved:
+        with store.editing() as progress:
+            progress.give_up(kata.slug)
+    console.print(*specification(kata, frameworks, catalog, progress), sep="\n")
+    if solved or kata.slug in progress.given_up:
+        console.print(*solution(kata, frameworks), sep="\n")
+    else:
+        console.print(
+            Text("The solution and what to say are shown once all levels pass, or with --give-up.", style="dim")
+        )
+    return 0
+
+
+def _frameworks(kata: Kata, text: str | None, catalog: Catalog) -> tuple[str, ...]:
+    wanted = parse_frameworks(text)
+    if wanted is None:
+        return started_frameworks(kata, catalog.root)
+    found = tuple(name for name in kata.frameworks if name in wanted)
+    if not found:
+        raise DojoError(f"{kata.slug} is a kata in {', '.join(kata.frameworks)}, not in {text}.")
+    return found
+
+
+def specification(
+    kata: Kata, frameworks: tuple[str, ...], catalog: Catalog, progress: Progress
+) -> list[RenderableType]:
+    """The title, the stub's own header, and the levels with their states."""
+    parts = [
+        Text(
+            f"{kata.title}: difficulty {kata.meta['difficulty']} of 5, about {kata.meta['minutes']} minutes",
+            style="bold",
+        )
+    ]
+    for framework in frameworks:
+        path = kata.implementation(framework, catalog.root)
+        header = path.read_text(encoding="utf-8").split('"""')[1]
+        result = progress.last_result(kata.slug, framework) or not_started(kata, framework, catalog.root)
+        parts += [Text(f"\n{shown(path)}", style="cyan"), Text(header), verdict(result)]
+    return parts
+
+
+def solution(kata: Kata, frameworks: tuple[str, ...]) -> list[RenderableType]:
+    """The reference solution in each framework, and what to say in an interview."""
+    parts = []
+    for framework in frameworks:
+        path = kata.implementation(framework, SOLUTIONS)
+        parts += [Text(f"\n{shown(path)}", style="cyan"), Syntax(path.read_text(encoding="utf-8"), "python")]
+    answer = SOLUTIONS / kata.track / kata.slug / "answer.md"
+    return [*parts, Text(f"\n{shown(answer)}", style="cyan"), Markdown(answer.read_text(encoding="utf-8"))]
