@@ -8,6 +8,7 @@ from dojo.errors import DojoError, did_you_mean
 
 VERBS = {
     "check": "grade what you have written, and show the board",
+    "watch": "check each kata when you save it, at once",
     "next": "say which kata to do next, and why",
     "hint": "show the next hint for the level where you stand",
     "show": "show a kata; its solution and answer once you pass",

@@ -91,6 +91,12 @@ def forbidden_uses(path: Path, off_limits: list[str]) -> list[tuple[int, str]]:
     return sorted(found)
 
 
+def refuse_forbidden(path: Path, off_limits: list[str]) -> None:
+    """A DojoError that names the first use of something off limits, if there is one."""
+    for line, name in forbidden_uses(path, off_limits)[:1]:
+        raise DojoError(f"{name} is off limits in this kata: write it yourself ({path.name}, line {line}).")
+
+
 def _method_called(node: ast.AST, aliases: dict[str, str]) -> str:
     """'name' for a call `x.name(…)` on a value, '' for anything else."""
     is_method = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)

@@ -155,12 +155,14 @@ class Dojo:
         with guarded(self.settings):
             return (yield)
 
-    def load(self, path: Path) -> object:
+    def load(self, kata: Kata, framework: str) -> object:
         """The implementation's module; imported once, and its error told again each time it is asked for."""
-        from dojo.loader import load
+        from dojo.loader import load, refuse_forbidden
 
+        path = kata.implementation(framework, self.tree)
         if path not in self.modules:
             try:
+                refuse_forbidden(path, kata.meta.get("off_limits", []))
                 with guarded(self.settings):
                     self.modules[path] = load(path)
             except BaseException as error:
@@ -269,7 +271,7 @@ class Dojo:
         return ("" if report.when != "call" and report.passed else report.outcome), "", ""
 
     def pytest_terminal_summary(self, terminalreporter) -> None:
-        if self.results:
+        if self.results and not self.events:
             from dojo.report.terminal import print_verdicts
 
             print_verdicts(self.graded(), terminalreporter)
@@ -351,16 +353,9 @@ def fw(framework: str, request: pytest.FixtureRequest):
 def impl(framework: str, request: pytest.FixtureRequest):
     """The implementation under test, a module."""
     from dojo.adapters import open_adapter
-    from dojo.loader import forbidden_uses
 
-    dojo = request.config.pluginmanager.get_plugin("dojo")
-    kata = Kata(request.path.parent)
-    path = kata.implementation(framework, dojo.tree)
-    for line, name in forbidden_uses(path, kata.meta.get("off_limits", [])):
-        error = DojoError(f"{name} is off limits in this kata: write it yourself ({path.name}, line {line}).")
-        raise error
     open_adapter(framework)
-    return dojo.load(path)
+    return request.config.pluginmanager.get_plugin("dojo").load(Kata(request.path.parent), framework)
 
 
 @pytest.fixture

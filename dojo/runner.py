@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from dojo.grading import KataResult, State, TestResult, grade, read_test
 
 # One thread each: several processes at default threads would hinder each other.
 CALM = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+Tell = Callable[[str, dict | None], None]  # (framework, its reply, or None when the process has ended)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def _calm_environment() -> dict[str, str]:
 class WarmProcess:
     """The driver's end of one `dojo.warm` process."""
 
-    def __init__(self, framework: str, replies: queue.Queue):
+    def __init__(self, framework: str, tell: Tell):
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dojo.warm", framework],
             stdin=subprocess.PIPE,
@@ -60,12 +63,12 @@ class WarmProcess:
             cwd=ROOT,
             env=_calm_environment(),
         )
-        threading.Thread(target=self._listen, args=(framework, replies), daemon=True).start()
+        threading.Thread(target=self._listen, args=(framework, tell), daemon=True).start()
 
-    def _listen(self, framework: str, replies: queue.Queue) -> None:
+    def _listen(self, framework: str, tell: Tell) -> None:
         for line in self.process.stdout:
-            replies.put((framework, json.loads(line)))
-        replies.put((framework, None))
+            tell(framework, json.loads(line))
+        tell(framework, None)
 
     def send(self, request: dict) -> None:
         try:
@@ -80,12 +83,16 @@ class WarmProcess:
 
 
 class Runner:
-    """Runs jobs, as many at once as there are cores. A context manager: leaving it ends every process."""
+    """Runs jobs in children of warm processes. A context manager: leaving it ends every process."""
 
-    def __init__(self, parallel: int | None = None):
+    def __init__(self, parallel: int | None = None, tell: Tell | None = None):
+        """`tell` is called with each reply of a warm process, on a thread of its own; `run` needs none."""
         self.parallel = parallel or cores()
-        self._warm: dict[str, WarmProcess] = {}
         self._replies: queue.Queue = queue.Queue()
+        self._tell = tell or (lambda framework, reply: self._replies.put((framework, reply)))
+        self._warm: dict[str, WarmProcess] = {}
+        self._running: dict[int, Job] = {}
+        self._number = 0
         self._folder = tempfile.TemporaryDirectory(prefix="dojo-")
 
     def __enter__(self) -> "Runner":
@@ -98,31 +105,43 @@ class Runner:
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, KataResult]]:
         """Each job with its result, in the order in which they end."""
-        waiting, running = list(jobs), {}
+        waiting = list(jobs)
         for framework in dict.fromkeys(job.framework for job in waiting):
-            self._start(framework)
-        number = 0
-        while waiting or running:
-            while waiting and len(running) < self.parallel:
-                number += 1
-                running[number] = waiting.pop(0)
-                self._send(number, running[number])
-            for ended, reply in self._ended(*self._replies.get(), running):
-                job = running.pop(ended)
-                yield job, self._result(ended, job, reply)
+            self.warm_up(framework)
+        while waiting or self._running:
+            while waiting and len(self._running) < self.parallel:
+                self.submit(waiting.pop(0))
+            yield from self.ended(*self._replies.get())
 
-    def _start(self, framework: str) -> None:
+    def warm_up(self, framework: str) -> None:
+        """Start the framework's process, so that its import is under way."""
         if framework not in self._warm:
-            self._warm[framework] = WarmProcess(framework, self._replies)
+            self._warm[framework] = WarmProcess(framework, self._tell)
 
-    def _ended(self, framework: str, reply: dict | None, running: dict[int, Job]) -> list[tuple[int, dict]]:
+    def submit(self, job: Job) -> int:
+        """Start a job; returns its number."""
+        self.warm_up(job.framework)
+        self._number += 1
+        self._running[self._number] = job
+        self._send(self._number, job)
+        return self._number
+
+    def cancel(self, number: int) -> None:
+        """End a job that still runs; nothing more is heard of it."""
+        if job := self._running.pop(number, None):
+            self._warm[job.framework].send({"cancel": number})
+
+    def ended(self, framework: str, reply: dict | None) -> list[tuple[Job, KataResult]]:
         """The jobs that a reply ends: its own; every one of that framework if the warm process itself has died."""
-        if reply is not None:
-            return [(reply["id"], reply)]
-        del self._warm[framework]
-        self._start(framework)
-        lost = {"cause": "lost", "code": 1}
-        return [(number, lost) for number, job in running.items() if job.framework == framework]
+        if reply is None:
+            del self._warm[framework]
+            lost = [number for number, job in self._running.items() if job.framework == framework]
+            replies = [{"id": number, "cause": "lost", "code": 1} for number in lost]
+        else:
+            replies = [reply] if reply["id"] in self._running else []
+        return [
+            (job, self._result(reply["id"], job, reply)) for reply in replies if (job := self._running.pop(reply["id"]))
+        ]
 
     def _files(self, number: int) -> tuple[Path, Path, Path]:
         stem = Path(self._folder.name) / str(number)
