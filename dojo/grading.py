@@ -33,6 +33,7 @@ class TestResult:
     call: str = ""  # how the test called it
     inputs: dict[str, str] = field(default_factory=dict)  # the arguments of that call, described
     output: str = ""  # what the code printed, cut to a readable length
+    diagnosis: str = ""  # the known mistake that gives the same, if there is one
     seconds: float = 0.0
 
 

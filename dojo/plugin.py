@@ -12,18 +12,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 from dojo import explain
 from dojo.catalog import Catalog, Kata, shown
 from dojo.errors import DojoError
 from dojo.grading import KataResult, State, TestResult, grade, read_test, to_json
-from dojo.guard import guarded
+from dojo.guard import Forbidden, guarded
 from dojo.selection import absent, exact_slug, find_tree, frameworks_of, parse_frameworks
 from dojo.settings import read_settings
 
 _GRACE = 3  # seconds after a test's time limit until the child is ended
 _LONGEST_OUTPUT = 2000  # characters of what the learner printed that a report keeps
 _result = pytest.StashKey[TestResult]()
+_error = pytest.StashKey[BaseException]()
 
 
 class NotStarted(Exception):
@@ -46,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--framework", metavar="NAME", help="numpy, torch, tensorflow or all; default: those started")
     group.addoption("--all-levels", action="store_true", help="do not lock the levels after the first that fails")
     group.addoption("--report", metavar="FILE", help="write the results as JSON")
+    group.addoption("--no-diagnosis", action="store_true", help="do not look for a known mistake behind a failure")
     group.addoption("--require-gpu", action="store_true", help="a GPU test that finds no GPU is an error")
     group.addoption("--events", metavar="FILE", help="append the plan and each result as it comes, a JSON line each")
 
@@ -76,6 +79,10 @@ class Dojo:
         self.hang = None  # the file for the stack of a test that hangs
         self.stopped: dict[tuple[str, str], int] = {}  # (kata, framework) to the first level that was not passed
         self.modules: dict[Path, object] = {}  # implementation file to its module, or to the error of its import
+        # What is diagnosed: the first failure of each kata, by standing in each known mistake for the implementation.
+        self.diagnosing = self.settings.diagnosis and not option.no_diagnosis and option.impl != "solutions"
+        self.diagnosed: set[tuple[str, str]] = set()
+        self.stand_in, self.stand_in_error = None, None
         # Some tests of a kata were left out, so what ran says nothing about the whole.
         self.partial = any("::" in argument for argument in config.args) or option.maxfail
         self.results: dict[tuple[str, str], list[TestResult]] = {}
@@ -126,7 +133,7 @@ class Dojo:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Lock, or say that nothing is written yet, before any fixture imports a framework."""
-        if _result not in item.stash:
+        if _result not in item.stash or self.stand_in is not None:
             return
         kata, framework = _key(item)
         self._event(start=item.stash[_result].id)
@@ -148,6 +155,39 @@ class Dojo:
             self.hang = self.hang or self.events.with_suffix(".hang").open("w", encoding="utf-8")
             faulthandler.dump_traceback_later(self.settings.test_seconds + _GRACE, exit=True, file=self.hang)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Run the test; see whether a known mistake fails alike, if it is its kata's first to fail; then report."""
+        if _result not in item.stash or not self.diagnosing:
+            return None
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        kata, framework = _key(item)
+        if (error := item.stash.get(_error, None)) and (kata.slug, framework) not in self.diagnosed:
+            self.diagnosed.add((kata.slug, framework))
+            self._diagnose(item, nextitem, error)
+            reports[-1].dojo = _event_of(item)
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        return True
+
+    def _diagnose(self, item: pytest.Item, nextitem: pytest.Item | None, error: BaseException) -> None:
+        from dojo.diagnosis import diagnose, sentence
+
+        def rerun(module: object) -> BaseException | None:
+            self.stand_in, self.stand_in_error = module, None
+            item._initrequest()
+            try:
+                runtestprotocol(item, nextitem=nextitem, log=False)
+            finally:
+                self.stand_in = None
+            return self.stand_in_error
+
+        (kata, framework), result = _key(item), item.stash[_result]
+        solutions = self.config.rootpath / "solutions"
+        result.diagnosis = sentence(diagnose(error, kata, framework, result.level, solutions, rerun, result.seconds))
+
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function):
         if _result not in pyfuncitem.stash:
@@ -160,6 +200,8 @@ class Dojo:
         from dojo.loader import load, refuse_forbidden
 
         path = kata.implementation(framework, self.tree)
+        if self.stand_in is not None:
+            return self.stand_in
         if path not in self.modules:
             try:
                 refuse_forbidden(path, kata.meta.get("off_limits", []))
@@ -177,6 +219,9 @@ class Dojo:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
         report = yield
         if _result not in item.stash:
+            return report
+        if self.stand_in is not None:
+            self.stand_in_error = self.stand_in_error or (call.excinfo and call.excinfo.value)
             return report
         result = item.stash[_result]
         result.seconds += call.duration
@@ -210,6 +255,8 @@ class Dojo:
             result.state, result.message = State.ERROR, f"{type(error).__name__}: {error}"
             return
         report.outcome = "failed"
+        if not isinstance(error, Forbidden | SyntaxError | DojoError):
+            item.stash[_error] = error
         module = self.modules.get(path)
         result.state = State.FAILED
         result.call, result.inputs, called = explain.call_of(item.function, error)

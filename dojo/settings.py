@@ -13,6 +13,7 @@ class Settings:
     test_seconds: float = 20  # one test may take this long
     memory_gib: float = 4  # and take this much memory on top of its framework's own
     output_mib: float = 10  # and print this much
+    diagnosis: bool = True  # look for a known mistake behind a failure
 
 
 def read_settings(path: Path = ROOT / "dojo.toml") -> Settings:
@@ -26,6 +27,9 @@ def read_settings(path: Path = ROOT / "dojo.toml") -> Settings:
             raise DojoError(f"{shown(path)} has an unknown key {key!r}.{did_you_mean(key, known)} Remove or rename it.")
         if key == "frameworks":
             _check_frameworks(path, value)
+        elif key == "diagnosis":
+            if not isinstance(value, bool):
+                raise DojoError(f"{shown(path)}: diagnosis must be true or false, not {value!r}. Correct it.")
         elif isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             raise DojoError(f"{shown(path)}: {key} must be a positive number, not {value!r}. Correct it.")
     return Settings(**{key: tuple(value) if key == "frameworks" else value for key, value in content.items()})

@@ -37,7 +37,7 @@ BAD = {
     "pytest_exit": ("import pytest\n\ndef double(x):\n    pytest.exit('no')\n", "your code called pytest.exit()", 4),
     "interrupts": ("def double(x):\n    raise KeyboardInterrupt\n", "ended by itself, with exit status 2", None),
     "hungry": (
-        "import numpy as np\n\ndef double(x):\n    kept = []\n    while True:\n        kept.append(np.ones(10**7))\n",
+        "import numpy as np\n\ndef double(x):\n    kept = []\n    while True:\n        kept.append(np.empty(10**7))\n",
         "ran out of memory",
         6,
     ),

@@ -57,3 +57,54 @@ def test_a_broken_file_is_told_in_a_sentence(solved, content, told):
     assert done.returncode == 1
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class TestDiagnosis:
+    """A failure that equals a known mistake's is named."""
+
+    TWO = MISTAKE.format(name="square", level=2, find="x + x", put="x * x") + MISTAKE.format(
+        name="triple", level=2, find="x + x", put="3 * x"
+    ).replace("it is wrong", "it is tripled")
+
+    def said(self, project, stub, *args):
+        project.kata("double", numpy=stub)
+        (result,) = project.graded("double", *args).values()
+        return [test["diagnosis"] for level in result["levels"] for test in level["tests"] if test["diagnosis"]]
+
+    @pytest.fixture
+    def known(self, solved):
+        solved.write("solutions/basics/double/mistakes.toml", self.TWO)
+        return solved
+
+    def test_equal_numbers_are_named_however_they_came_about(self, known):
+        assert self.said(known, "def double(x):\n    return x + x + x\n") == ["it is tripled."]
+
+    def test_other_numbers_are_not(self, known):
+        assert self.said(known, "def double(x):\n    return x + x + x + x\n") == []
+
+    def test_two_that_fit_equally_are_both_named(self, known):
+        known.write("solutions/basics/double/mistakes.toml", self.TWO + self.TWO.replace("it is tripled", "it grew"))
+        (told,) = self.said(known, "def double(x):\n    return 3 * x\n")
+        assert "it is tripled" in told
+        assert "it grew" in told
+
+    def test_a_right_solution_is_never_diagnosed(self, known):
+        assert self.said(known, "def double(x):\n    return 2 * x\n") == []
+
+    def test_a_wrong_shape_and_a_raised_error_are_named(self, known):
+        shapes = MISTAKE.format(name="flat", level=1, find="x + x", put="(x + x)[None]").replace("it is wrong", "new axis")
+        errors = MISTAKE.format(name="err", level=1, find="x + x", put="x.no").replace("it is wrong", "no such thing")
+        known.write("solutions/basics/double/mistakes.toml", shapes + errors)
+        assert self.said(known, "def double(x):\n    return (2 * x).reshape(1, -1)\n") == ["new axis."]
+        assert self.said(known, "def double(x):\n    y = x\n    return y.no\n") == ["no such thing."]
+
+    def test_it_can_be_turned_off(self, known):
+        known.kata("double", numpy="def double(x):\n    return 3 * x\n")
+        assert "it is tripled" in known.pytest("-k", "double").stdout
+        assert "it is tripled" not in known.pytest("-k", "double", "--no-diagnosis").stdout
+        known.write("dojo.toml", "diagnosis = false")
+        assert "it is tripled" not in known.pytest("-k", "double").stdout
+
+    def test_a_broken_mistakes_file_is_no_business_of_the_learners(self, known):
+        known.write("solutions/basics/double/mistakes.toml", "[[")
+        assert self.said(known, "def double(x):\n    return 3 * x\n") == []

@@ -47,7 +47,7 @@ def make_jobs(wanted: list[tuple[Kata, str]], folder: Path) -> dict[Job, Mutant]
     for kata, framework in sorted(wanted, key=lambda pair: FRAMEWORKS.index(pair[1])):
         for mutant in mutants_of(solution_source(kata, framework)):
             tree = folder / str(len(jobs))
-            jobs[job_for(kata, framework, mutant.source, tree, mutant.change, "--exitfirst")] = mutant
+            jobs[job_for(kata, framework, mutant.source, tree, mutant.change, "--exitfirst", "--no-diagnosis")] = mutant
     return jobs
 
 

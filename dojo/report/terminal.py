@@ -98,6 +98,8 @@ def _failure(test: TestResult) -> Table:
     for name, words in test.inputs.items():
         table.add_row("with", Text(f"{name} = {words}"))
     table.add_row("found", Text(test.message, style="bold"))
+    if test.diagnosis:
+        table.add_row("likely", Text(test.diagnosis, style="bold yellow"))
     if test.output:
         table.add_row("printed", Text(test.output.strip()[:_PRINTED]))
     table.add_row("look at", Text(test.where, style="cyan"))

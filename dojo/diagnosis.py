@@ -1,0 +1,105 @@
+"""Naming a known mistake: the failing test is run again on each mistake of the kata, and what comes out is compared.
+
+A diagnosis is given only for numbers, shapes or errors that equal a mistake's. Several mistakes that fit are all named.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from dojo.adapters.base import CheckFailed
+from dojo.catalog import Kata
+from dojo.errors import DojoError
+from dojo.loader import load
+from dojo.mistakes import Mistake, apply, read_mistakes
+
+BUDGET = 1.0  # seconds that all reruns of one failure may take together
+_CLOSE = 1e-4  # relative; a mistake's own rerun differs by rounding alone
+
+
+def diagnose(
+    error: BaseException,
+    kata: Kata,
+    framework: str,
+    level: int,
+    solutions: Path,
+    rerun: Callable[[ModuleType], BaseException | None],
+    seconds: float,
+) -> list[str]:
+    """What the mistakes that fit the failure are called by `says`.
+
+    Args:
+        error: what the learner's code made the test raise.
+        level: where the test stands: a mistake that an earlier or a later level refuses first would not end here.
+        solutions: the tree of the reference solutions.
+        rerun: runs the same test, with the same random numbers, on another module; returns what it raised.
+        seconds: how long the test takes once.
+    """
+    begun = time.monotonic()
+    found = []
+    for mistake in _candidates(kata, framework, level, solutions):
+        if time.monotonic() - begun + seconds > BUDGET:
+            break
+        if same_failure(error, _try(mistake, kata, framework, solutions, rerun)):
+            found.append(mistake.says)
+    return found
+
+
+def _candidates(kata: Kata, framework: str, level: int, solutions: Path) -> list[Mistake]:
+    try:
+        mistakes = read_mistakes(kata, solutions)
+    except DojoError:
+        return []  # a broken mistakes.toml is no business of the learner's
+    return [mistake for mistake in mistakes if mistake.framework == framework and mistake.level == level]
+
+
+def _try(mistake: Mistake, kata: Kata, framework: str, solutions: Path, rerun: Callable) -> BaseException | None:
+    """What the test raises on the solution with the mistake made; leaves no trace in the import system."""
+    solution = kata.implementation(framework, solutions)
+    before_path, before_module = list(sys.path), sys.modules.get(solution.stem)
+    with tempfile.TemporaryDirectory(prefix="dojo-diagnosis-") as folder:
+        file = Path(folder) / solution.name
+        try:
+            file.write_text(apply(mistake, solution.read_text(encoding="utf-8"), file.name), encoding="utf-8")
+            return rerun(load(file))
+        except Exception as error:
+            return error
+        finally:
+            sys.path[:] = before_path
+            sys.modules.pop(solution.stem, None)
+            if before_module is not None:
+                sys.modules[solution.stem] = before_module
+
+
+def same_failure(one: BaseException, other: BaseException | None) -> bool:
+    """Whether two failures are the same: equal numbers where there are numbers, else equal kind and words."""
+    if other is None or type(one) is not type(other):
+        return False
+    if isinstance(one, CheckFailed) and one.actual is not None and other.actual is not None:
+        return _subject(one) == _subject(other) and _equal(one.actual, other.actual)
+    return str(one) == str(other)
+
+
+def _subject(error: CheckFailed) -> str:
+    """What the check was about, as its message begins."""
+    return str(error).split(":")[0]
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if a.dtype.kind not in "fc":
+        return bool(np.array_equal(a, b))
+    return bool(np.allclose(a, b, rtol=_CLOSE, atol=1e-6, equal_nan=True))
+
+
+def sentence(found: list[str]) -> str:
+    """The diagnosis in words; '' where nothing fits."""
+    if len(found) < 2:
+        return "".join(f"{says}." for says in found)
+    return "one of these: " + "; or ".join(found) + "."
