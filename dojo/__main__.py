@@ -12,6 +12,8 @@ VERBS = {
     "next": "say which kata to do next, and why",
     "hint": "show the next hint for the level where you stand",
     "show": "show a kata; its solution and answer once you pass",
+    "interview": "a mock interview: an unsolved kata, a clock and a scorecard",
+    "report": "write your progress as an HTML page",
     "reset": "put a stub back as it came, keeping what you wrote",
     "solutions": "run every level on the reference solutions",
     "mistakes": "prove that the tests refuse every known mistake, at its level",

@@ -13,6 +13,7 @@ from dojo.commands import add_selection
 from dojo.grading import State, to_json
 from dojo.progress import Progress, Store, recall, remember
 from dojo.report.board import board, next_step, tally
+from dojo.report.junit import write_junit
 from dojo.report.terminal import verdict
 from dojo.selection import find_tree, frameworks_of, parse_frameworks
 from dojo.settings import read_settings
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--impl", default="katas", metavar="TREE", help="katas, solutions or a folder that mirrors katas/"
     )
     parser.add_argument("--report", metavar="FILE", help="write the results as JSON")
+    parser.add_argument("--junit", metavar="FILE", help="write the results as JUnit XML")
     parser.add_argument("--again", action="store_true", help="run what is unchanged, too")
     parser.add_argument("--all-levels", action="store_true", help="do not lock the levels after the first that fails")
 
@@ -55,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     results = in_order(results, catalog)
     if args.report:
         Path(args.report).write_text(json.dumps(to_json(results), indent=1) + "\n", encoding="utf-8")
+    if args.junit:
+        write_junit(Path(args.junit), results)
     for result in results:
         if args.katas or result.state in (State.FAILED, State.ERROR):
             console.print(verdict(result))

@@ -31,6 +31,7 @@ from dojo.runner import Job, Runner
 from dojo.standing import enabled_frameworks, results_without_running, started_frameworks
 
 DEBOUNCE = 40  # milliseconds without a further change that make a save complete
+PATIENCE = 0.25  # seconds between two looks at whether the loop is over
 STEP = 15  # milliseconds between two looks of the watcher
 
 
@@ -40,16 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    watching = Watch(Catalog(), args.katas, Console(highlight=False), args.once)
-    with keys(watching.events), watching.runner:
-        return watching.loop()
+    return Watch(Catalog(), args.katas, Console(highlight=False), args.once).run()
 
 
 class Watch:
     """The loop: saves, verdicts and keys arrive on one queue and are dealt with in turn."""
 
-    def __init__(self, catalog: Catalog, slugs: list[str], console: Console, once: bool):
+    def __init__(
+        self, catalog: Catalog, slugs: list[str], console: Console, once: bool = False, tree: Path | None = None
+    ):
+        """`tree` is the folder watched, which mirrors katas/; by default katas/ itself."""
         self.catalog, self.console, self.once = catalog, console, once
+        self.tree = tree or catalog.root
         self.katas = {kata.slug: kata for kata in catalog.select(slugs)}
         self.chosen = bool(slugs)
         self.events: queue.Queue[tuple] = queue.Queue()
@@ -59,15 +62,22 @@ class Watch:
         self.running: dict[tuple[str, str], int] = {}  # (kata, framework) to the number of its run
         self.saved_at: dict[tuple[str, str], float] = {}
 
+    def run(self) -> int:
+        with keys(self.events), self.runner:
+            return self.loop()
+
     def loop(self) -> int:
         threading.Thread(target=self._watch_files, daemon=True).start()
-        self.console.print(Text(f"watching {shown(self.catalog.root)}: save a file to check it", style="bold"))
+        self.console.print(Text(f"watching {shown(self.tree)}: save a file to check it", style="bold"))
         if sys.stdin.isatty():
             self.console.print(Text("h hint · n next · r run again · d diff · q quit", style="dim"))
         if self.chosen:
             self._run_first()
-        while True:
-            kind, *rest = self.events.get()
+        while not self.is_over():
+            try:
+                kind, *rest = self.events.get(timeout=PATIENCE)
+            except queue.Empty:
+                continue
             if kind == "key" and rest[0] in ("q", "\x03", ""):
                 return 0
             if kind == "key":
@@ -76,28 +86,33 @@ class Watch:
                 self._on_save(*rest)
             elif kind == "reply" and self._on_reply(*rest) and self.once:
                 return 0
+        return 0
+
+    def is_over(self) -> bool:
+        """Whether the loop ends by itself; looked at a few times a second."""
+        return False
 
     def _watch_files(self) -> None:
         def is_kata_source(change: Change, path: str) -> bool:
             return change is not Change.deleted and path.endswith(".py") and "__pycache__" not in path
 
-        for changes in watch(self.catalog.root, watch_filter=is_kata_source, debounce=DEBOUNCE, step=STEP):
+        for changes in watch(self.tree, watch_filter=is_kata_source, debounce=DEBOUNCE, step=STEP):
             for path in {Path(path) for _, path in changes}:
                 self.events.put(("saved", path, time.perf_counter()))
 
     def _run_first(self) -> None:
         """Check what was named on the command line, as far as it is begun."""
         for kata in self.katas.values():
-            for framework in started_frameworks(kata, self.catalog.root):
+            for framework in started_frameworks(kata, self.tree):
                 self.runner.warm_up(framework)
                 self._start(kata, framework, time.perf_counter())
 
     def _on_save(self, path: Path, at: float) -> None:
-        kata = self.catalog.owner(path)
-        if kata is None or kata.slug not in self.katas or not path.exists():
+        kata = self.katas.get(path.parent.name)
+        if kata is None or not path.exists():
             return
         for framework in enabled_frameworks(kata):
-            mine = kata.implementation(framework, self.catalog.root)
+            mine = kata.implementation(framework, self.tree)
             if path == mine or (path == kata.test_file and is_started(mine)):
                 self._start(kata, framework, at)
 
@@ -106,11 +121,11 @@ class Watch:
         key = (kata.slug, framework)
         if key in self.running:
             self.runner.cancel(self.running.pop(key))
-        if not is_started(kata.implementation(framework, self.catalog.root)):
+        if not is_started(kata.implementation(framework, self.tree)):
             self.console.print(Text(f"{kata.slug} in {framework} is as it came.", style="dim"))
             return
         self.console.print(Text(f"checking {kata.slug} in {framework} …", style="dim"))
-        self.last, self.saved_at[key] = Job(kata, framework, self.catalog.root), at
+        self.last, self.saved_at[key] = Job(kata, framework, self.tree), at
         self.running[key] = self.runner.submit(self.last)
 
     def _on_reply(self, framework: str, reply: dict | None) -> bool:
@@ -122,8 +137,11 @@ class Watch:
             seconds = time.perf_counter() - self.saved_at.pop(key)
             self.console.print(verdict(result))
             self.console.print(Text(f"{seconds:.2f} s after the save. {self._what_next(result)}", style="dim"))
-            remember([result], self.store, self.catalog)
+            self.on_result(result)
         return bool(ended)
+
+    def on_result(self, result: KataResult) -> None:
+        remember([result], self.store, self.catalog)
 
     def _what_next(self, result: KataResult) -> str:
         if result.state is State.PASSED:
@@ -157,10 +175,13 @@ class Watch:
         job = self._the_last()
         self._start(job.kata, job.framework, time.perf_counter())
 
+    def is_passed(self, job: Job) -> bool:
+        result = self.store.read().last_result(job.kata.slug, job.framework)
+        return result is not None and result.state is State.PASSED
+
     def _diff(self) -> None:
         job = self._the_last()
-        result = self.store.read().last_result(job.kata.slug, job.framework)
-        if result is None or result.state is not State.PASSED:
+        if not self.is_passed(job):
             raise DojoError("The solution is shown once all levels pass.")
         mine, reference = job.implementation, job.kata.implementation(job.framework, ROOT / "solutions")
         lines = difflib.unified_diff(
