@@ -41,12 +41,18 @@ def message(error: BaseException, where: str, module: ModuleType | None) -> str:
     if isinstance(error, pytest.fail.Exception):
         return _pytest_failure(str(error.msg))
     if isinstance(error, AssertionError) and not where:
-        return _short(error) or "the test's assertion does not hold."
+        return _without_comparison(_short(error)) or "the test's assertion does not hold."
     kind = type(error).__name__
     if where:
         return f"your code raised {kind}: {_short(error)}"
     hint = " Is a return statement missing?" if _UNUSABLE.search(str(error)) else ""
     return f"the test could not use what came back: {kind}: {_short(error)}.{hint}"
+
+
+def _without_comparison(text: str) -> str:
+    """The test's own words, without the line in which pytest repeats the comparison behind them."""
+    words, found, _ = text.partition("\nassert ")
+    return words if found and words.strip() else text
 
 
 def _pytest_failure(text: str) -> str:

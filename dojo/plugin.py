@@ -8,6 +8,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -129,6 +130,18 @@ class Dojo:
             self.config.option.tbstyle, reporter.reportchars = "no", ""
 
     # ---------------------------------------------------------------- running
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session):
+        """Import the frameworks of whatever is begun before the clock of any test runs."""
+        from dojo.adapters import open_adapter
+        from dojo.loader import is_started
+
+        for kata, framework in {_key(item) for item in session.items if _result in item.stash}:
+            if not absent(framework) and is_started(kata.implementation(framework, self.tree)):
+                with suppress(ImportError):  # a broken installation is told where it is needed
+                    open_adapter(framework)
+        return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
