@@ -92,7 +92,9 @@ class TestDiagnosis:
         assert self.said(known, "def double(x):\n    return 2 * x\n") == []
 
     def test_a_wrong_shape_and_a_raised_error_are_named(self, known):
-        shapes = MISTAKE.format(name="flat", level=1, find="x + x", put="(x + x)[None]").replace("it is wrong", "new axis")
+        shapes = MISTAKE.format(name="flat", level=1, find="x + x", put="(x + x)[None]").replace(
+            "it is wrong", "new axis"
+        )
         errors = MISTAKE.format(name="err", level=1, find="x + x", put="x.no").replace("it is wrong", "no such thing")
         known.write("solutions/basics/double/mistakes.toml", shapes + errors)
         assert self.said(known, "def double(x):\n    return (2 * x).reshape(1, -1)\n") == ["new axis."]

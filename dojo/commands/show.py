@@ -1,6 +1,9 @@
 """Show a kata: its specification, levels, points and state; solution and answer once you pass, or with --give-up."""
 
 import argparse
+import ast
+from contextlib import suppress
+from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.markdown import Markdown
@@ -13,7 +16,7 @@ from dojo.errors import DojoError
 from dojo.progress import Progress, Store
 from dojo.report.terminal import verdict
 from dojo.selection import parse_frameworks
-from dojo.standing import is_solved, started_frameworks
+from dojo.standing import is_solved, original_stub, started_frameworks
 
 SOLUTIONS = ROOT / "solutions"
 
@@ -65,10 +68,18 @@ def specification(
     ]
     for framework in frameworks:
         path = kata.implementation(framework, catalog.root)
-        header = path.read_text(encoding="utf-8").split('"""')[1]
         result = progress.last_result(kata.slug, framework) or not_started(kata, framework, catalog.root)
-        parts += [Text(f"\n{shown(path)}", style="cyan"), Text(header), verdict(result)]
+        parts += [Text(f"\n{shown(path)}", style="cyan"), Text(header(path)), verdict(result)]
     return parts
+
+
+def header(path: Path) -> str:
+    """The stub's own docstring, also where the learner's file has lost it or does not parse."""
+    for source in (lambda: path.read_text(encoding="utf-8"), lambda: original_stub(path)):
+        with suppress(SyntaxError, ValueError, OSError):
+            if text := ast.get_docstring(ast.parse(source())):
+                return text
+    return ""
 
 
 def solution(kata: Kata, frameworks: tuple[str, ...]) -> list[RenderableType]:

@@ -1,0 +1,224 @@
+"""The progress file: what it remembers, and what happens to it when things go wrong."""
+
+import json
+import subprocess
+import threading
+import time
+
+import pytest
+
+from dojo.grading import State, TestResult, grade
+from dojo.progress import Progress, Store
+
+
+def a_result(state: State, slug: str = "double"):
+    return grade("basics", slug, "numpy", [TestResult("t", "it holds", 1, "first", 2, state)])
+
+
+def git(project, *args):
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *args], cwd=project.root, check=True)
+
+
+class TestMemory:
+    def test_a_result_is_recalled_under_its_own_fingerprint_alone(self):
+        progress = Progress()
+        progress.remember(a_result(State.PASSED), "one")
+        assert progress.recall("double", "numpy", "one").state is State.PASSED
+        assert progress.recall("double", "numpy", "other") is None
+        assert progress.recall("triple", "numpy", "one") is None
+
+    def test_what_passed_and_now_fails_is_reopened(self):
+        progress = Progress()
+        progress.remember(a_result(State.FAILED), "one")
+        assert not progress.reopened(a_result(State.FAILED))
+        progress.remember(a_result(State.PASSED), "two")
+        assert progress.reopened(a_result(State.FAILED))
+
+    def test_a_harness_error_is_not_remembered(self):
+        progress = Progress()
+        progress.remember(a_result(State.ERROR), "one")
+        assert progress.recall("double", "numpy", "one") is None
+
+    def test_the_history_notes_changes_of_the_score(self):
+        progress = Progress()
+        for state in (State.FAILED, State.FAILED, State.PASSED, State.PASSED):
+            progress.remember(a_result(state), "mark")
+        assert [change["score"] for change in progress.entry("double", "numpy").history] == [0, 2]
+
+    def test_hints_are_counted_up_to_their_number(self):
+        progress = Progress()
+        assert [progress.show_hint("double", 1, 2) for _ in range(3)] == [1, 2, 2]
+
+
+class TestFile:
+    @pytest.fixture
+    def store(self, tmp_path):
+        return Store(tmp_path / "progress.json")
+
+    def test_it_holds_what_was_remembered(self, store):
+        with store.editing() as progress:
+            progress.remember(a_result(State.PASSED), "mark")
+            progress.show_hint("double", 1, 3)
+            progress.give_up("triple")
+        read = store.read()
+        assert read.recall("double", "numpy", "mark").score == 2
+        assert read.hints == {"double": {"1": 1}}
+        assert list(read.given_up) == ["triple"]
+
+    @pytest.mark.parametrize("content", ["{", "[]", '{"schema": 99}', '{"schema": 1}', "\x00\x01", "null"])
+    def test_a_broken_file_is_set_aside_with_a_sentence(self, store, content):
+        store.path.write_text(content)
+        progress = store.read()
+        assert "could not be read; it is kept as" in progress.notice
+        assert [path.read_text() for path in store.path.parent.glob("progress-broken-*.json")] == [content]
+        with store.editing() as progress:
+            progress.give_up("double")
+        assert list(store.read().given_up) == ["double"]
+
+    def test_many_writers_at_once_lose_nothing(self, store):
+        def write(number):
+            with store.editing() as progress:
+                progress.give_up(f"kata {number}")
+
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(store.read().given_up) == 20
+
+    def test_an_exception_while_editing_changes_nothing(self, store):
+        with store.editing() as progress:
+            progress.give_up("double")
+        with pytest.raises(RuntimeError), store.editing() as progress:
+            progress.give_up("triple")
+            raise RuntimeError
+        assert list(store.read().given_up) == ["double"]
+
+
+class TestCommands:
+    """The verbs that read and write it."""
+
+    HINTS = (
+        '[hints]\n1 = ["What is the shape?", "The same as that of x."]\n2 = ["Twice."]\n3 = ["Two."]\n4 = ["Large."]\n'
+    )
+
+    @pytest.fixture
+    def begun(self, project, stub, right):
+        project.kata("double", meta=self.HINTS, numpy=stub, torch=stub)
+        project.kata("triple", meta='after = ["double"]\n', numpy=stub)
+        project.write("solutions/basics/double/double_numpy.py", right)
+        project.write("solutions/basics/double/answer.md", "# Double\n\nAdd it to itself.\n")
+        project.write(".gitignore", "__pycache__/\n.dojo/\n")
+        git(project, "init", "-q")
+        git(project, "add", "-A")
+        git(project, "commit", "-qm", "as it came")
+        return project
+
+    def write(self, project, text):
+        return project.write("katas/basics/double/double_numpy.py", text)
+
+    def dojo(self, project, *args):
+        done = project.run("-m", "dojo", *args)
+        assert "Traceback" not in done.stderr, done.stderr
+        return " ".join((done.stdout + done.stderr).split())
+
+    def test_an_unchanged_kata_does_not_run_again(self, begun):
+        self.write(
+            begun, "from pathlib import Path\nPath('runs').open('a').write('x')\n\ndef double(x):\n    return 2 * x\n"
+        )
+        assert "✓ 5 of 5" in self.dojo(begun, "check")
+        assert "✓ 5 of 5" in self.dojo(begun, "check")
+        assert (begun.root / "runs").read_text() == "x"
+        self.dojo(begun, "check", "--again")
+        assert (begun.root / "runs").read_text() == "xx"
+
+    def test_a_kata_that_passed_and_now_fails_says_so(self, begun, right):
+        self.write(begun, right)
+        self.dojo(begun, "check")
+        self.write(begun, "def double(x):\n    return x\n")
+        assert "double in numpy passed before, and does not now." in self.dojo(begun, "check")
+
+    def test_hints_come_one_by_one_for_the_level_where_one_stands(self, begun):
+        assert "hint 1 of 2, level 1: What is the shape?" in self.dojo(begun, "hint", "double")
+        assert "hint 2 of 2, level 1: The same as that of x." in self.dojo(begun, "hint", "double")
+        self.write(begun, "def double(x):\n    return x\n")
+        begun.pytest("-k", "double")
+        assert "hint 1 of 1, level 2: Twice." in self.dojo(begun, "hint", "double")
+
+    def test_next_goes_on_with_what_is_begun_and_says_why(self, begun):
+        assert "begin double" in self.dojo(begun, "next")
+        self.write(begun, "def double(x):\n    return x\n")
+        begun.pytest("-k", "double")
+        assert "go on with double" in (said := self.dojo(begun, "next"))
+        assert "You have begun it and stand at level 2, values." in said
+
+    def test_reset_puts_the_stub_back_and_keeps_what_was_written(self, begun, stub):
+        file = self.write(begun, "def double(x):\n    return 'mine'\n")
+        said = self.dojo(begun, "reset", "double")
+        assert file.read_text() == stub
+        (kept,) = (begun.root / ".dojo" / "kept").iterdir()
+        assert "mine" in kept.read_text()
+        assert kept.name in said
+        assert "Nothing of double is begun" in self.dojo(begun, "reset", "double")
+
+    def test_reset_finds_the_stub_even_when_ones_work_was_committed(self, begun, stub):
+        file = self.write(begun, "def double(x):\n    return 'mine'\n")
+        git(begun, "commit", "-qam", "my work")
+        self.dojo(begun, "reset", "double")
+        assert file.read_text() == stub
+
+    def test_show_keeps_the_solution_back_until_it_is_earned(self, begun, right):
+        assert "Add it to itself" not in self.dojo(begun, "show", "double")
+        self.write(begun, right)
+        self.dojo(begun, "check", "double")
+        assert "Add it to itself" in self.dojo(begun, "show", "double")
+
+    def test_giving_up_shows_it_and_is_remembered_on_the_board(self, begun):
+        assert "Add it to itself" in self.dojo(begun, "show", "double", "--give-up")
+        assert "double (solution seen)" in self.dojo(begun, "check")
+
+    @pytest.mark.parametrize("verb", ["hint", "show", "reset"])
+    def test_an_unknown_kata_gets_a_near_name(self, begun, verb):
+        assert "Did you mean double?" in self.dojo(begun, verb, "dubble")
+
+    def test_the_report_is_one_page_with_every_kata(self, begun, right):
+        self.write(begun, right)
+        self.dojo(begun, "check")
+        self.dojo(begun, "report", "--junit=all.xml", "--report=all.json")
+        page = (begun.root / ".dojo" / "report.html").read_text()
+        assert "The double" in page
+        assert "passed, 5 of 5 points" in page
+        assert "http" not in page.replace("http-equiv", "")
+        assert json.loads((begun.root / "all.json").read_text())["schema"] == 1
+        assert 'name="points" value="3"' in (begun.root / "all.xml").read_text()
+
+    def test_an_interview_ends_when_every_level_passes(self, begun, right):
+        done = {}
+
+        def hold():
+            done["said"] = self.dojo(begun, "interview", "--minutes=1", "--framework=numpy", "--track=basics")
+
+        begun.kata("triple", numpy=right)  # solved, so it is not chosen
+        self.dojo(begun, "check")
+        thread = threading.Thread(target=hold)
+        thread.start()
+        pattern = ".dojo/interviews/*/basics/double/double_numpy.py"
+        while not (files := list(begun.root.glob(pattern))) and thread.is_alive():
+            time.sleep(0.1)
+        time.sleep(3)  # the watcher needs a moment to begin
+        files[0].write_text(right)
+        thread.join(timeout=120)
+        assert "points 5 of 5" in done["said"]
+        assert Store(begun.root / ".dojo" / "progress.json").read().interviews[0]["score"] == 5
+
+    @pytest.mark.parametrize(
+        ("args", "told"),
+        [
+            (["--track=basic"], "There is no track 'basic'. Did you mean basics?"),
+            (["--difficulty=5"], "No unsolved kata fits."),
+            (["--minutes=0"], "too short"),
+        ],
+    )
+    def test_a_wish_that_nothing_fits_is_told(self, begun, args, told):
+        assert told in self.dojo(begun, "interview", *args)
