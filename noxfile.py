@@ -33,6 +33,48 @@ def check(session: nox.Session) -> None:
 
 
 @nox.session
+def watch(session: nox.Session) -> None:
+    """Check each kata when you save it, at once."""
+    dojo(session, "watch")
+
+
+@nox.session
+def next(session: nox.Session) -> None:
+    """Say which kata to do next, and why."""
+    dojo(session, "next")
+
+
+@nox.session
+def hint(session: nox.Session) -> None:
+    """Show the next hint for the level where you stand: nox -s hint -- KATA."""
+    dojo(session, "hint")
+
+
+@nox.session
+def show(session: nox.Session) -> None:
+    """Show a kata, and its solution once you pass: nox -s show -- KATA."""
+    dojo(session, "show")
+
+
+@nox.session
+def reset(session: nox.Session) -> None:
+    """Put a stub back as it came, keeping what you wrote: nox -s reset -- KATA."""
+    dojo(session, "reset")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write your progress as an HTML page."""
+    dojo(session, "report")
+
+
+@nox.session
+def interview(session: nox.Session) -> None:
+    """A mock interview: an unsolved kata, a clock and a scorecard."""
+    dojo(session, "interview")
+
+
+@nox.session
 def solutions(session: nox.Session) -> None:
     """Run every level of every kata on the reference solutions, in every framework."""
     dojo(session, "solutions")
