@@ -210,5 +210,5 @@ class TestQuestions:
     @for_each_kata
     def test_every_claim_has_its_answer(self, kata):
         text = (SOLUTIONS / kata.track / kata.slug / "answer.md").read_text(encoding="utf-8")
-        headings = re.findall(r"^## ([\w/]+) · .+$", text, re.MULTILINE)
+        headings = re.findall(r"^## ([\w/-]+) · .+$", text, re.MULTILINE)
         assert sorted(headings) == sorted(kata.meta["answers"])

@@ -7,7 +7,6 @@ import pickle
 import re
 import shutil
 import threading
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -428,7 +427,7 @@ def spawned():
 @pytest.mark.timeout(60)  # a process that is spawned imports PyTorch
 @level(7, "batches and workers", points=2)
 def test_workers_give_the_same_batches(impl, fw, tmp_path, rng, spawned):
-    """In PyTorch the worker is a process. In TensorFlow there are two threads, and the first image waits for the second."""
+    """In PyTorch the worker is a process. In TensorFlow two threads: the first image waits for the second."""
     pictures = write_numbered(tmp_path, rng, 5)
     another, met = threading.Event(), []
 

@@ -395,7 +395,7 @@ def train(fw, impl, seed):
     velocity = [np.zeros_like(w) for w in weights]
     axes = np.linalg.svd(x[:800] - x[:800].mean(axis=0), full_matrices=False)[2][:4]
     scores = [neighbours(x @ axes.T, y), neighbours(net(x, *weights), y)]
-    for hard, steps, rate in ((False, 80, 0.1), (True, 120, 0.03)):
+    for hard, steps, rate in ((False, 50, 0.1), (True, 70, 0.05)):
         for _ in range(steps):
             chosen = rng.permutation(800)[:60]
             loss = hard_loss if hard else random_loss
@@ -451,14 +451,14 @@ def slopes_of(fw, loss, arrays):
 
 @level(8, "digits", points=2, autograd=True)
 def test_equal_digits_become_neighbours(impl, fw):
-    """Over ten seeds the score is 0.85 to 0.92 after random triplets, and 0.94 to 0.98 after hard ones as well.
+    """Over ten seeds the score is 0.84 to 0.90 after random triplets, and 0.92 to 0.96 after hard ones as well.
 
-    Without labels: 0.79 to 0.86 on the four principal axes, 0.37 to 0.52 in the net as it came.
+    Without labels: 0.79 to 0.85 on the four principal axes, 0.37 to 0.51 in the net as it came.
     """
     axes, before, random, hard = train(fw, impl, seed=0)
-    assert axes < 0.9 and before < 0.9, f"without learning the scores are {axes:.2f} and {before:.2f} already"
+    assert axes < 0.88 and before < 0.88, f"without learning the scores are {axes:.2f} and {before:.2f} already"
     assert random > 0.8, f"after random triplets the nearest neighbour is right in {random:.2f}, not above 0.8"
-    assert hard > 0.9, f"after hard triplets the nearest neighbour is right in {hard:.2f}, not above 0.9"
+    assert hard > 0.88, f"after hard triplets the nearest neighbour is right in {hard:.2f}, not above 0.88"
 
 
 @pytest.mark.gpu

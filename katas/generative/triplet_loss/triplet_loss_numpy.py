@@ -24,8 +24,7 @@ def pairwise_distances(x: np.ndarray) -> np.ndarray:
         x: (N, d), floating point.
 
     Returns:
-        (N, N), in the dtype of x, accurate also where long vectors lie close together; 0 between equal rows. Where a
-        distance is 0, its gradient is 0.
+        (N, N), in the dtype of x, accurate also where long vectors lie close together; 0 between equal rows.
     """
     raise NotImplementedError("pairwise_distances is yours to write")
 
@@ -39,7 +38,7 @@ def contrastive_loss(a: np.ndarray, b: np.ndarray, same: np.ndarray, margin: flo
         margin: how far apart a pair that does not belong together has to be.
 
     Returns:
-        (N,), in the dtype of a; not averaged. Where a distance is 0, its gradient is 0.
+        (N,), in the dtype of a; not averaged.
 
     Raises:
         ValueError: a and b differ in shape, same has another length, or the margin is negative.
@@ -55,7 +54,7 @@ def triplet_loss(anchor: np.ndarray, positive: np.ndarray, negative: np.ndarray,
         margin: how much farther away than the positive the negative has to be.
 
     Returns:
-        (N,), in the dtype of the anchor; not averaged. Where a distance is 0, its gradient is 0.
+        (N,), in the dtype of the anchor; not averaged.
 
     Raises:
         ValueError: the shapes differ, or the margin is negative.
@@ -93,7 +92,7 @@ def batch_hard_loss(embeddings: np.ndarray, labels: np.ndarray, margin: float = 
 
     Returns:
         A scalar in the dtype of the embeddings: the mean over the rows that have both a positive and a
-        negative; 0 if there is none.
+        negative. Where there is none it is 0.
 
     Raises:
         ValueError: labels have another length than embeddings, or the margin is negative.

@@ -93,7 +93,7 @@ def batch_hard_loss(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> 
 
     Returns:
         A scalar tensor in the dtype of the embeddings: the mean over the rows that have both a positive and a
-        negative; 0 if there is none.
+        negative. Where there is none it is 0, and a gradient of 0 still reaches the embeddings.
 
     Raises:
         ValueError: labels have another length than embeddings, or the margin is negative.

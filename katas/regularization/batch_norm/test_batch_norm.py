@@ -249,22 +249,26 @@ def test_the_running_statistics_follow_the_batches(impl, fw, rng, sizes, share):
 @level(3, "running statistics", points=2, autograd=True)
 @pytest.mark.parametrize("shape", [(5, 3), (2, 3, 2, 3)], ids=["table", "images"])
 def test_the_official_layer_keeps_the_same(impl, fw, rng, shape):
-    """PyTorch's to the letter. Keras keeps the biased variance: it is compared after the factor n / (n − 1)."""
+    """With its own default: PyTorch's 0.1 is the share of the batch, Keras' 0.99 the share that stays.
+
+    PyTorch's layer agrees to the letter. Keras keeps the biased variance: it is compared after the factor n / (n − 1).
+    """
     x = own(fw, 2 + 3 * rng.standard_normal(shape))
-    count, layer = x.size // 3, layer_for(impl, shape, momentum=0.2)
+    count, share = x.size // 3, {"torch": 0.1, "tensorflow": 1 - 0.99}[fw.name]
+    layer = layer_for(impl, shape, momentum=share)
     if fw.name == "torch":
         from torch import nn
 
-        official = {2: nn.BatchNorm1d, 4: nn.BatchNorm2d}[len(shape)](3, momentum=0.2)
+        official = {2: nn.BatchNorm1d, 4: nn.BatchNorm2d}[len(shape)](3)
     else:
         import keras
 
-        official = keras.layers.BatchNormalization(momentum=0.8, epsilon=1e-5)
+        official = keras.layers.BatchNormalization(epsilon=1e-5)
     expected = fw.call(official, fw.array(x), training=True)
     fw.close(fw.call(layer, fw.array(x), training=True), fw.numpy(expected), of="y in training", atol=1e-4)
     kept = fw.weights(official)
     if fw.name == "tensorflow":
-        kept["variance"] = 0.8 + (kept["variance"] - 0.8) * count / (count - 1)
+        kept["variance"] = (1 - share) + (kept["variance"] - (1 - share)) * count / (count - 1)
     fw.close(layer.running_mean, kept["mean"], of="running_mean")
     fw.close(layer.running_var, kept["variance"], of="running_var")
 

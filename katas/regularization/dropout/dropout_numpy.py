@@ -27,7 +27,7 @@ def dropout(
     Args:
         x: any shape of one axis or more; float16, float32 or float64. It is not written to.
         p: the probability of being dropped, from 0 to 1, both included. It holds to the same precision in each dtype.
-        generator: all randomness comes from here. In the same state it gives the same mask; each call moves it on.
+        generator: all randomness comes from here. In the same state it gives the same mask; dropping moves it on.
         training: whether to drop; in evaluation y is x.
 
     Returns:

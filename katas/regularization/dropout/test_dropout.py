@@ -306,7 +306,7 @@ def test_the_dtype_is_kept(impl, fw, rng, kind, dtype, training):
 @level(6, "numerical edges")
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_rare_events_keep_their_chance(impl, fw, dtype):
-    """Random numbers drawn in float16 are multiples of 1 / 2048: too coarse for a chance of 0.0001."""
+    """Random numbers drawn in float16 come in steps of about a thousandth: too coarse for a chance of 0.0001."""
     dropped = dropped_by(fw, impl.dropout(fw.array(np.ones((800, 500)), dtype), 0.0001, new_generator(fw))[1])
     check_share(dropped, 0.0001, of=f"400000 entries of {dtype}")
     assert dropped.any(), "with p = 0.0001 none of 400000 entries was dropped: about 40 should be"

@@ -167,7 +167,7 @@ def test_all_workers_start_with_the_variables_of_worker_zero(run, rng, fw, worke
     values[-1][1][:] = np.inf
     for rank, found in enumerate(run(workers, start_alike, values)):
         for number, (actual, expected) in enumerate(zip(found, values[0], strict=True)):
-            of = f"variable {number} on worker {rank}, statistics of the normalisation included"
+            of = f"variable {number} on worker {rank} (the statistics of the normalisation are variables too)"
             fw.close(fw.array(actual.astype("float32")), expected, of=of)
 
 
@@ -178,11 +178,11 @@ def dense_network(worker, weights, dtype="float32"):
     """Dense layers with tanh between them, from [kernel, bias, kernel, bias, …]."""
     pairs = list(zip(weights[::2], weights[1::2], strict=True))
     if worker.fw.name == "torch":
+        import torch
         from torch import nn
 
-        layers = [nn.Linear(*kernel.shape) for kernel, _ in pairs]
+        layers = [nn.Linear(*kernel.shape, dtype=getattr(torch, dtype)) for kernel, _ in pairs]
         network = nn.Sequential(*[part for layer in layers for part in (layer, nn.Tanh())][:-1])
-        network.to(getattr(__import__("torch"), dtype))
     else:
         import keras
 
@@ -543,7 +543,9 @@ def run(supervisor, impl):
         outcomes = pickle.load(supervisor.stdout)
         worst, rank = min((KINDS.index(kind), rank) for rank, (kind, _) in enumerate(outcomes) if rank != lost)
         if KINDS[worst] != "returned":
-            hint = " Did every worker take part in every operation?" if KINDS[worst] == "lost another" else ""
+            hint = HINTS.get(KINDS[worst], "")
+            if KINDS[worst] == "waits" and lost is not None:
+                hint = f" Worker {lost} was lost: does the timeout of {timeout} s reach the group?"
             raise AssertionError(f"worker {rank} of {workers}: {outcomes[rank][1]}{hint}")
         return [value for _, value in outcomes]
 
@@ -551,6 +553,10 @@ def run(supervisor, impl):
 
 
 KINDS = ["failed", "died", "lost another", "waits", "returned"]  # the first of these is the cause of the others
+HINTS = {
+    "lost another": " None had died: did every worker take part in every operation?",
+    "waits": " Do all workers take the same steps?",
+}
 
 
 def supervise(framework):
@@ -613,7 +619,7 @@ class Group:
                 outcomes[awaited[connection]] = outcome
                 if outcome[0] != "returned":
                     patience = GRACE
-        waits = ("waits", "still at work, or waiting for the others, when it was stopped. Do all take the same steps?")
+        waits = ("waits", "still at work, or waiting for another worker, when it was stopped.")
         return [outcomes.get(rank, waits) for rank in range(len(self.connections))]
 
     def end(self):

@@ -11,6 +11,7 @@ In all six functions:
     step         of any shape, not negative. Integers up to 2⁴⁰ count exactly (float32 cannot tell 2²⁴ + 1 from 2²⁴).
                  Floating steps are allowed, and may be fractions such as epoch + batch / batches.
     the result   a rate for each step, in the shape of `step`; float32 for integer steps, otherwise the dtype of `step`.
+                 It lies on the device of `step`.
     other        plain Python numbers.
 
 An optimiser asks for the rate inside its compiled step: there the value of `step` is not known when the function runs.

@@ -419,3 +419,13 @@ def test_one_step_at_a_time_without_knowing_it(impl, fw):
     for t in (0, 3, 9, 14, 15, 35, 44):
         for name, rate in zip(ORACLES, rates_at(fw.array(t)), strict=True):
             fw.close(rate, by_hand(name, t, *USUAL[name]), of=f"{name} at step {t}", atol=1e-6)
+
+
+@pytest.mark.gpu
+@level(7, "a whole curve at once")
+@ALL
+def test_the_rates_stay_on_the_gpu(impl, gpu, name):
+    steps = np.arange(60)
+    rates = getattr(impl, name)(gpu.array(steps), *USUAL[name])
+    gpu.check_device(rates, of=name)
+    gpu.close(rates, by_hand(name, steps, *USUAL[name]), of=name, atol=1e-6)

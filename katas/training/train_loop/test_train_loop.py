@@ -445,14 +445,14 @@ def test_without_progress_nothing_is_printed(impl, fw, rng, capsys, options):
 
 
 def digits(rng):
-    """Scans of digits: 200 to train on, the class of 80 drawn at random; 400 to validate on; the rest unseen."""
+    """Scans of digits: 200 to train on, the class of half of them drawn at random; 400 to validate on; the rest unseen."""
     from sklearn.datasets import load_digits
 
     images, classes = load_digits(return_X_y=True)
     order = rng.permutation(len(images))
     images, classes = (images[order] / 16).astype("float32"), classes[order]
     wrong = classes[:200].copy()
-    wrong[:80] = rng.integers(0, 10, 80)
+    wrong[:100] = rng.integers(0, 10, 100)
     return (images[:200], wrong), (images[200:600], classes[200:600]), (images[600:], classes[600:])
 
 
@@ -490,14 +490,14 @@ def test_a_network_keeps_what_it_learnt_before_it_learnt_by_heart(impl, fw, rng)
     training, validation, unseen = digits(rng)
     model, loss, optimiser = network(fw)
     history = impl.train(
-        model, loss, optimiser, loader(fw, *training, 32, shuffled=True), loader(fw, *validation, 150), epochs=14
+        model, loss, optimiser, loader(fw, *training, 44, shuffled=True), loader(fw, *validation, 150), epochs=11
     )
     lowest, last = min(history["val_loss"]), history["val_loss"][-1]
-    assert lowest < 0.95 * last, f"val_loss should rise again; its lowest is {lowest:.2f}, its last {last:.2f}"
+    assert lowest < 0.97 * last, f"val_loss should rise again; its lowest is {lowest:.2f}, its last {last:.2f}"
     restored = impl.evaluate(model, loss, loader(fw, *validation, 150))
     assert restored == pytest.approx(lowest, rel=1e-3), (
         f"the lowest val_loss is {lowest:.3f}, but the model that came back has {restored:.3f}"
     )
     constant = np.log(10)  # the loss of a model that gives every digit the same probability
     found = impl.evaluate(model, loss, loader(fw, *unseen, 500))
-    assert found < 1.6 < constant, f"the loss on unseen digits is {found:.2f}; knowing nothing gives {constant:.2f}"
+    assert found < 1.9 < constant, f"the loss on unseen digits is {found:.2f}; knowing nothing gives {constant:.2f}"

@@ -227,6 +227,14 @@ def test_a_projection_stands_where_the_shape_changes_and_nowhere_else(impl, fw, 
 
 @level(1, "shapes")
 @every_block
+def test_by_default_the_stride_is_one(impl, fw, name):
+    (*_, channels), _, _ = sizes(name, "same_shape")
+    block = getattr(impl, name)(channels, CHANNELS)
+    assert block.projection is None, f"{name}({channels}, {CHANNELS}) keeps the shape: projection must be None"
+
+
+@level(1, "shapes")
+@every_block
 @every_case
 def test_no_weight_is_missing_and_none_is_wasted(impl, fw, name, case):
     (*_, before), after, stride = sizes(name, case)
@@ -241,7 +249,7 @@ def test_no_weight_is_missing_and_none_is_wasted(impl, fw, name, case):
     found = sum(int(np.prod(tensor.shape)) for tensor in tensors)
     assert found == expected, (
         f"{name}({before}, {CHANNELS}, {stride}) needs {expected} trainable numbers; yours has {found}. "
-        "A bias before a norm is wasted: the norm subtracts it again."
+        + ("Is there a bias?" if found > expected else "Is a layer missing, or never called?")
     )
 
 

@@ -14,7 +14,7 @@ class Meter:
 
     def add(self, value, samples):
         self.samples += samples
-        self.mean += (float(value) - self.mean) * samples / self.samples
+        self.mean += (value.item() - self.mean) * samples / self.samples
 
     def read(self):
         if self.samples == 0:
