@@ -365,12 +365,12 @@ def train(fw, impl, alpha, seed):
     weights = [(rng.standard_normal(s) * (len(s) == 2) * (2 / s[0]) ** 0.5).astype("float32") for s in shapes]
     velocity = [np.zeros_like(w) for w in weights]
     batch, labels = fw.array(x[:400]), fw.array(y[:400])
-    for _ in range(100):
+    for _ in range(60):
         lam, order, _ = impl.draw(rng, 400, 8, 8, alpha)
         lam = float(lam)
         mixed = impl.mixup(batch, order, lam)
         slopes = gradients(fw, lambda *w: impl.mixed_loss(net(mixed, *w), labels, order, lam), weights)  # noqa: B023
-        velocity = [0.9 * v - 0.2 * slope for v, slope in zip(velocity, slopes, strict=True)]
+        velocity = [0.9 * v - 0.3 * slope for v, slope in zip(velocity, slopes, strict=True)]
         weights = [w + v for w, v in zip(weights, velocity, strict=True)]
     partners = rng.permutation(400)
     unseen, halves = x[400:], blend_by_hand(x[400:], partners, 0.5)
@@ -401,7 +401,7 @@ def gradients(fw, loss, arrays):
 
 @level(8, "between two digits", points=2, autograd=True)
 def test_a_net_trained_on_blends_is_right_between_two_digits(impl, fw):
-    """Ten seeds give an accuracy of 0.91 to 0.96 and a loss on blends of 1.11 to 1.23; without mixup 1.80 to 2.07.
+    """Ten seeds give an accuracy of 0.92 to 0.95 and a loss on blends of 1.18 to 1.25; without mixup 2.05 to 2.31.
 
     Who guesses evenly between ten classes has an accuracy of 0.10 and a loss of 2.30.
     """

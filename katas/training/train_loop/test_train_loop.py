@@ -445,7 +445,7 @@ def test_without_progress_nothing_is_printed(impl, fw, rng, capsys, options):
 
 
 def digits(rng):
-    """Scans of digits: 200 to train on, the class of half of them drawn at random; 400 to validate on; the rest unseen."""
+    """Scans of digits: 200 to train on, half of them with a random class; 400 to validate on; the rest unseen."""
     from sklearn.datasets import load_digits
 
     images, classes = load_digits(return_X_y=True)

@@ -125,6 +125,23 @@ def settings(*tables):
     return pytest.mark.parametrize("setting", named.values(), ids=[name.replace(" ", "_") for name in named])
 
 
+def fewer_and_more(fw, rng, groups):
+    """Tensors of few and of many images: also larger ones, with more channels and filters, for one kernel size."""
+    for batch, height, width, each in ((2, 5, 6, 2), (7, 12, 15, 5)):
+        images = rng.standard_normal((batch, height, width, each * groups))
+        yield tensors(fw, images, rng.standard_normal((3, 2, each, each * groups)))
+
+
+def check_counts(name, small, large):
+    assert large <= small, (
+        f"{name} takes {small} operations for 2 images of 5 by 6 and {large} for 7 images of 12 by 15: "
+        "something loops over images, pixels, channels or filters"
+    )
+
+
+one_or_two_groups = pytest.mark.parametrize("groups", [1, 2], ids=["one_group", "two_groups"])
+
+
 @level(1, "sizes")
 def test_the_output_has_a_place_for_each_window_that_fits(impl):
     for size in range(1, 12):
@@ -193,7 +210,7 @@ def test_one_number_stands_for_a_square_kernel(impl, fw, rng):
     fw.close(impl.im2col(fw.images(images), 2), own_patches(fw, patches(images, 2)), of="patches")
 
 
-@level(4, "one product", points=2)
+@level(4, "one product", points=3)
 @settings(SETTINGS)
 def test_convolution_by_patches(impl, fw, rng, setting):
     images, kernel, bias, arguments = drawn(rng, setting)
@@ -203,7 +220,7 @@ def test_convolution_by_patches(impl, fw, rng, setting):
     fw.close(output, own_images(fw, convolved(images, kernel, bias, **arguments)), of="output")
 
 
-@level(4, "one product", points=2, autograd=True)  # NumPy has no convolution of its own to compare with
+@level(4, "one product", points=3, autograd=True)  # NumPy has no convolution of its own to compare with
 @settings(SETTINGS)
 def test_the_official_convolution_agrees(impl, fw, rng, setting):
     images, kernel, bias, arguments = drawn(rng, setting)
@@ -222,7 +239,7 @@ def official(fw, images, kernel, bias, stride=1, padding=0, dilation=1):
     return tf.nn.conv2d(images, kernel, pair(stride), border, dilations=pair(dilation)) + bias
 
 
-@level(4, "one product", points=2)
+@level(4, "one product", points=3)
 @pytest.mark.parametrize("arguments", [{"dilation": 2}, {"stride": 0}], ids=["too_large", "no_stride"])
 def test_a_convolution_that_is_not_possible_is_refused(impl, fw, rng, arguments):
     arrays = tensors(fw, rng.standard_normal((1, 5, 4, 2)), rng.standard_normal((2, 3, 2, 1)))
@@ -230,6 +247,17 @@ def test_a_convolution_that_is_not_possible_is_refused(impl, fw, rng, arguments)
         impl.conv2d_direct(*arrays, **arguments)
     with pytest.raises(ValueError):
         impl.conv2d(*arrays, **arguments)
+
+
+@level(4, "one product", points=3)
+@one_or_two_groups
+def test_more_and_larger_images_take_no_more_operations(impl, fw, rng, groups):
+    arguments = {"stride": (1, 2), "padding": (1, 0), "groups": groups}
+    small, large = (
+        fw.count_ops(lambda *arrays: impl.conv2d(*arrays, **arguments), *arrays)
+        for arrays in fewer_and_more(fw, rng, groups)
+    )
+    check_counts("conv2d", small, large)
 
 
 @level(5, "groups")
@@ -290,6 +318,19 @@ def test_autograd_goes_through_the_product(impl, fw, rng, setting):
     )
 
 
+@level(6, "gradients", points=3)
+@one_or_two_groups
+def test_more_and_larger_images_take_no_more_operations_backward(impl, fw, rng, groups):
+    arguments = {"stride": (1, 2), "padding": (1, 0), "groups": groups}
+    small, large = (
+        fw.count_ops(
+            lambda *arrays: impl.conv2d_backward(*arrays, **arguments), impl.conv2d(*arrays, **arguments), *arrays
+        )
+        for arrays in fewer_and_more(fw, rng, groups)
+    )
+    check_counts("conv2d_backward", small, large)
+
+
 @level(7, "edges")
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_dtype_is_kept(impl, fw, rng, dtype):
@@ -335,31 +376,8 @@ def test_the_arguments_are_left_alone(impl, fw, rng):
     fw.check_unchanged(arriving, own_images(fw, gradient).astype("float32"), of="gradient")
 
 
-@level(8, "no loops", points=2)
-@pytest.mark.parametrize("groups", [1, 2], ids=["one_group", "two_groups"])
-def test_large_images_take_no_more_operations(impl, fw, rng, groups):
-    """The kernel and the arguments are the same; images, channels and filters are more and larger."""
-
-    def counts(batch, height, width, each):
-        images = rng.standard_normal((batch, height, width, each * groups))
-        images, kernel = tensors(fw, images, rng.standard_normal((3, 2, each, each * groups)))
-        arguments = {"stride": (1, 2), "padding": (1, 0), "groups": groups}
-        output = impl.conv2d(images, kernel, **arguments)
-        return (
-            fw.count_ops(lambda: impl.conv2d(images, kernel, **arguments)),
-            fw.count_ops(lambda: impl.conv2d_backward(output, images, kernel, **arguments)),
-        )
-
-    few, many = counts(2, 5, 6, 2), counts(7, 12, 15, 5)
-    for name, small, large in zip(("conv2d", "conv2d_backward"), few, many, strict=True):
-        assert large <= small, (
-            f"{name} takes {small} operations for 2 images of 5 by 6 and {large} for 7 images of 12 by 15: "
-            "something loops over images, pixels, channels or filters"
-        )
-
-
 @pytest.mark.gpu
-@level(4, "one product", points=2)
+@level(4, "one product", points=3)
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     images, kernel, bias, arguments = drawn(rng, SETTINGS["all"])
     output = impl.conv2d(*tensors(gpu, images, kernel, bias), **arguments)

@@ -17,7 +17,7 @@ Layers     no convolution has a bias; a 3×3 convolution pads one pixel of zeros
 Start      a fresh block is its shortcut: the branch's last layer starts at zero. In the basic and the bottleneck block
            that is the scale of the last norm; every other scale starts at one. In the pre-activation block it is the
            kernel of conv2, as its last norm stands before a ReLU, and no gradient would get through to its scale.
-Levels     1 shapes · 2 basic · 3 bottleneck · 4 pre-activation · 5 start · 6 gradients · 7 net · 8 depth
+Levels     1 shapes · 2 basic · 3 bottleneck · 4 pre-activation · 5 start · 6 net · 7 gradients
 Check      pytest -k residual_block
 """
 

@@ -326,7 +326,41 @@ def test_the_zero_gets_a_gradient_and_does_not_stay(impl, fw, rng, name):
     )
 
 
-@level(6, "gradients")
+@level(6, "net", points=2)
+def test_the_net_is_its_stem_its_blocks_and_its_head(impl, fw, rng):
+    images = rng.standard_normal((3, 6, 8, 2))
+    net = impl.ResidualNet((1, 2), in_channels=2, classes=4, width=3)
+    fw.call(net, fw.images(images))
+    fill(fw, rng, net, ("stem", "stem_norm", "head"))
+    for block in net.blocks:
+        fill(fw, rng, block)
+    assert len(net.blocks) == 3, f"stages of one and two blocks make 3 blocks; the net has {len(net.blocks)}"
+    for training, mode in ((False, "evaluation"), (True, "training")):
+        weights = Weights(fw, net, training)
+        x = relu(weights.norm("stem_norm", weights.conv("stem", images)))
+        for block, channels, stride in zip(net.blocks, (3, 6, 6), (1, 2, 1), strict=True):
+            x = basic(Weights(fw, block, training), x, channels, stride)
+        head = fw.weights(net.head)
+        expected = x.mean(axis=(1, 2)) @ head["kernel"] + head["bias"]
+        fw.close(fw.call(net, fw.images(images), training=training), expected, of=f"logits in {mode} mode", atol=1e-4)
+
+
+@level(6, "net", points=2)
+def test_by_default_the_images_are_grey_and_the_classes_ten(impl, fw, rng):
+    net = impl.ResidualNet([1])
+    fw.check_shape(fw.call(net, fw.images(rng.standard_normal((2, 3, 4, 1)))), (2, 10), of="logits")
+    found = fw.weights(net.stem)["kernel"].shape
+    assert found == (3, 3, 1, 16), f"by default the stem has 3 × 3 taps, 1 channel in and 16 out; yours has {found}"
+
+
+@level(6, "net", points=2)
+@pytest.mark.parametrize("stages", [(), (2, 0), (-1,)], ids=["none", "an_empty_one", "negative"])
+def test_a_net_without_blocks_is_refused(impl, fw, stages):
+    with pytest.raises(ValueError):
+        impl.ResidualNet(stages)
+
+
+@level(7, "gradients", points=3)
 @every_block
 @pytest.mark.parametrize("case", ["same_shape", "half_the_size"])
 def test_gradients_pass_through_branch_and_shortcut(impl, fw, rng, name, case):
@@ -348,41 +382,7 @@ def test_gradients_pass_through_branch_and_shortcut(impl, fw, rng, name, case):
     )
 
 
-@level(7, "net", points=2)
-def test_the_net_is_its_stem_its_blocks_and_its_head(impl, fw, rng):
-    images = rng.standard_normal((3, 6, 8, 2))
-    net = impl.ResidualNet((1, 2), in_channels=2, classes=4, width=3)
-    fw.call(net, fw.images(images))
-    fill(fw, rng, net, ("stem", "stem_norm", "head"))
-    for block in net.blocks:
-        fill(fw, rng, block)
-    assert len(net.blocks) == 3, f"stages of one and two blocks make 3 blocks; the net has {len(net.blocks)}"
-    for training, mode in ((False, "evaluation"), (True, "training")):
-        weights = Weights(fw, net, training)
-        x = relu(weights.norm("stem_norm", weights.conv("stem", images)))
-        for block, channels, stride in zip(net.blocks, (3, 6, 6), (1, 2, 1), strict=True):
-            x = basic(Weights(fw, block, training), x, channels, stride)
-        head = fw.weights(net.head)
-        expected = x.mean(axis=(1, 2)) @ head["kernel"] + head["bias"]
-        fw.close(fw.call(net, fw.images(images), training=training), expected, of=f"logits in {mode} mode", atol=1e-4)
-
-
-@level(7, "net", points=2)
-def test_by_default_the_images_are_grey_and_the_classes_ten(impl, fw, rng):
-    net = impl.ResidualNet([1])
-    fw.check_shape(fw.call(net, fw.images(rng.standard_normal((2, 3, 4, 1)))), (2, 10), of="logits")
-    found = fw.weights(net.stem)["kernel"].shape
-    assert found == (3, 3, 1, 16), f"by default the stem has 3 × 3 taps, 1 channel in and 16 out; yours has {found}"
-
-
-@level(7, "net", points=2)
-@pytest.mark.parametrize("stages", [(), (2, 0), (-1,)], ids=["none", "an_empty_one", "negative"])
-def test_a_net_without_blocks_is_refused(impl, fw, stages):
-    with pytest.raises(ValueError):
-        impl.ResidualNet(stages)
-
-
-@level(8, "depth", points=3)
+@level(7, "gradients", points=3)
 @pytest.mark.timeout(60)  # TensorFlow takes seconds to build a hundred layers
 def test_the_gradient_survives_a_hundred_layers(impl, fw, rng):
     """How many times larger the gradient is at the shift of one block's last norm than at another's.

@@ -23,6 +23,7 @@ class F1Score(nn.Module):
         self.num_classes, self.average = num_classes, average
         self.register_buffer("counts", torch.zeros(3, num_classes, dtype=torch.float64))
 
+    @torch.no_grad()
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None) -> None:
         if y_true.ndim != 1 or y_pred.shape != (len(y_true), self.num_classes):
             raise ValueError(f"labels {tuple(y_true.shape)} and scores {tuple(y_pred.shape)} do not fit")
