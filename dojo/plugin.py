@@ -49,6 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--framework", metavar="NAME", help="numpy, torch, tensorflow or all; default: those started")
     group.addoption("--all-levels", action="store_true", help="do not lock the levels after the first that fails")
     group.addoption("--report", metavar="FILE", help="write the results as JSON")
+    group.addoption(
+        "--test-seconds", type=float, metavar="N", help="how long one test may take; default: as dojo.toml says"
+    )
     group.addoption("--no-diagnosis", action="store_true", help="do not look for a known mistake behind a failure")
     group.addoption("--require-gpu", action="store_true", help="a GPU test that finds no GPU is an error")
     group.addoption("--events", metavar="FILE", help="append the plan and each result as it comes, a JSON line each")
@@ -74,6 +77,7 @@ class Dojo:
         option = config.option
         self.config, self.catalog = config, catalog
         self.settings = read_settings(config.rootpath / "dojo.toml")
+        self.test_seconds = option.test_seconds or self.settings.test_seconds
         self.tree = find_tree(option.impl, config.rootpath, config.invocation_params.dir)
         self.wanted = parse_frameworks(option.framework)
         self.events = Path(option.events) if option.events else None
@@ -112,7 +116,7 @@ class Dojo:
             if kata := self.catalog.owner(item.path):
                 item.stash[_result] = _describe(item, kata)
                 if not item.get_closest_marker("timeout"):
-                    item.add_marker(pytest.mark.timeout(self.settings.test_seconds))
+                    item.add_marker(pytest.mark.timeout(self.test_seconds))
         items.sort(key=self._order)
 
     def _order(self, item: pytest.Item) -> tuple:
@@ -150,7 +154,7 @@ class Dojo:
             return
         kata, framework = _key(item)
         self._event(start=item.stash[_result].id)
-        self._hang_watch()
+        self._hang_watch(item)
         if reason := absent(framework):
             pytest.skip(reason)
         stopped = self.stopped.get((kata.slug, framework), item.stash[_result].level)
@@ -162,11 +166,16 @@ class Dojo:
         if not is_started(path):
             raise NotStarted(f"{shown(path)} is as it came: open it and begin.")
 
-    def _hang_watch(self) -> None:
+    def limit(self, item: pytest.Item) -> float:
+        """How many seconds the test may take: its own marker says, or the settings."""
+        marker = item.get_closest_marker("timeout")
+        return float(marker.args[0]) if marker and marker.args else self.test_seconds
+
+    def _hang_watch(self, item: pytest.Item) -> None:
         """In a child of its own, a test that its time limit cannot interrupt is ended from outside of Python."""
         if self.events:
             self.hang = self.hang or self.events.with_suffix(".hang").open("w", encoding="utf-8")
-            faulthandler.dump_traceback_later(self.settings.test_seconds + _GRACE, exit=True, file=self.hang)
+            faulthandler.dump_traceback_later(self.limit(item) + _GRACE, exit=True, file=self.hang)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:

@@ -8,6 +8,7 @@ import pytest
 from dojo.catalog import ROOT, Catalog, Kata
 from dojo.grading import KataResult, State
 from dojo.runner import Job, Runner
+from dojo.variants import PATIENT
 
 STYLES = ROOT / "tests" / "styles"
 FILES = sorted(STYLES.glob("*/*/*/*.py"))
@@ -17,7 +18,7 @@ KATAS = Catalog().katas
 
 def job_of(path: Path) -> Job:
     kata: Kata = KATAS[path.parent.name]
-    return Job(kata, path.stem.rsplit("_", 1)[1], path.parents[2])
+    return Job(kata, path.stem.rsplit("_", 1)[1], path.parents[2], (PATIENT, "--no-diagnosis"))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from dojo.commands import add_selection, selected
 from dojo.grading import KataResult
 from dojo.mistakes import Mistake, apply, read_mistakes
 from dojo.runner import Job, Runner
-from dojo.variants import SOLUTIONS, job_for, solution_source
+from dojo.variants import PATIENT, SOLUTIONS, job_for, solution_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def make_jobs(wanted: list[tuple], folder: Path) -> dict[Job, Mistake]:
         for mistake in read_mistakes(kata):
             if mistake.framework == framework:
                 tree = folder / str(len(jobs))
-                jobs[job_for(kata, framework, apply(mistake, source, file), tree, mistake.name)] = mistake
+                jobs[job_for(kata, framework, apply(mistake, source, file), tree, mistake.name, PATIENT)] = mistake
     return jobs
 
 

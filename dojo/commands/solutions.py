@@ -10,6 +10,7 @@ from dojo.commands import add_selection
 from dojo.runner import CALM
 from dojo.selection import parse_frameworks
 from dojo.settings import read_settings
+from dojo.variants import PATIENT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     folders = [str(kata.folder) for kata in Catalog().select(args.katas)]
     frameworks = parse_frameworks(args.framework) or read_settings().frameworks
-    command = [sys.executable, "-m", "pytest", "--impl=solutions", f"--framework={','.join(frameworks)}", "-r", "fE"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--impl=solutions",
+        f"--framework={','.join(frameworks)}",
+        "-r",
+        "fE",
+        PATIENT,
+    ]
     if len(folders) > 1:  # a kata's levels stay in one process, in order
         command += ["-p", "xdist", "-n", "auto", "--dist", "loadfile"]
     if args.require_gpu:
