@@ -2,9 +2,11 @@
 
 import argparse
 import io
+import re
 import tempfile
 from pathlib import Path
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, RenderableType
 
 from dojo.catalog import ROOT, Catalog
@@ -17,6 +19,8 @@ from dojo.runner import Job, Runner
 from dojo.variants import SOLUTIONS, job_for, solution_source
 
 FOLDER = ROOT / "docs"
+# rich's own picture without the fonts that it would fetch from a network: the reader's monospace font serves.
+_FORMAT = re.sub(r"@font-face \{\{.*?\}\}\n?", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,4 +79,4 @@ def draw(name: str, title: str, *parts: RenderableType) -> None:
     console = Console(record=True, width=100, file=io.StringIO(), highlight=False)
     for part in parts:
         console.print(part)
-    console.save_svg(str(FOLDER / f"{name}.svg"), title=title)
+    console.save_svg(str(FOLDER / f"{name}.svg"), title=title, code_format=_FORMAT)

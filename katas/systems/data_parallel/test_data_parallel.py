@@ -120,6 +120,21 @@ def test_a_worker_that_does_not_exist_is_refused(impl, rank, workers):
 # ---------------------------------------------------------------- 2: the same start
 
 
+def place_in_group(worker):
+    """(rank, size) as the learner's group has them."""
+    if worker.fw.name == "torch":
+        assert worker.group is not None, "join returned no group"
+        return worker.group.rank(), worker.group.size()
+    return worker.group.cluster_resolver.task_id, worker.group.num_replicas_in_sync
+
+
+@level(2, "the same start")
+@pytest.mark.parametrize("workers", [2, 3])
+def test_every_worker_has_its_place_in_the_group(run, workers):
+    for rank, found in enumerate(run(workers, place_in_group)):
+        assert found == (rank, workers), f"worker {rank} of {workers}: its group says rank and size are {found}"
+
+
 def start_alike(worker, values):
     """Broadcast a network of which every worker has other values; returns all its variables."""
     network = normalised_network(worker)
@@ -309,9 +324,8 @@ def steps(worker, weights, features, labels, ends):
     optimizer, losses = descent(worker, network), []
     for cuts in ends:
         share = slice(cuts[worker.rank], cuts[worker.rank + 1])
-        losses.append(
-            worker.impl.train_step(worker.group, network, optimizer, fw.array(features[share]), fw.array(labels[share]))
-        )
+        tensors = fw.array(features[share]), fw.array(labels[share])
+        losses.append(float(worker.impl.train_step(worker.group, network, optimizer, *tensors)))
     return losses, in_one_layout(worker, parameters(worker, network))
 
 
@@ -328,7 +342,7 @@ def descend(weights, batches):
 def check_trained(fw, found, expected):
     losses, weights = expected
     for rank, (own_losses, own_weights) in enumerate(found):
-        fw.close(fw.array(np.asarray(own_losses, "float64")), losses, of=f"loss on worker {rank}", rtol=1e-4, atol=1e-4)
+        fw.close(fw.array(np.asarray(own_losses)), losses, of=f"losses on worker {rank}", rtol=1e-4, atol=1e-4)
         for name, actual, value in zip(NAMES, own_weights, weights, strict=True):
             fw.close(fw.array(actual), value, of=f"{name} on worker {rank} after training", rtol=1e-4, atol=1e-4)
         for actual, first in zip(own_weights, found[0][1], strict=True):
@@ -351,7 +365,7 @@ def an_epoch(worker, weights, features, labels, batch, which):
     loss = worker.impl.train_epoch(
         worker.group, network, optimizer, fw.array(features), fw.array(labels), batch, **which
     )
-    return [loss], in_one_layout(worker, parameters(worker, network))
+    return [float(loss)], in_one_layout(worker, parameters(worker, network))
 
 
 EPOCHS = [(2, 24, 4), (2, 11, 3), (3, 10, 2), (3, 7, 2), (3, 2, 4)]

@@ -45,7 +45,7 @@ def joined_gradients(
     group: ProcessGroup, model: nn.Module, features: Tensor, labels: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
     loss = F.cross_entropy(model(features), labels, reduction="sum")
-    gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True, materialize_grads=True)
+    gradients = torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True)
     *sums, loss, count = _add_up(group, [*gradients, loss.detach(), loss.new_tensor(len(labels))])
     return loss / count, [gradient / count for gradient in sums]
 
