@@ -206,9 +206,9 @@ class TestCommands:
         pattern = ".dojo/interviews/*/basics/double/double_numpy.py"
         while not (files := list(begun.root.glob(pattern))) and thread.is_alive():
             time.sleep(0.1)
-        time.sleep(3)  # the watcher needs a moment to begin
-        files[0].write_text(right)
-        thread.join(timeout=120)
+        while thread.is_alive():  # the watcher needs a moment to begin: save until it has seen one
+            files[0].write_text(right)
+            thread.join(timeout=5)
         assert "points 5 of 5" in done["said"]
         assert Store(begun.root / ".dojo" / "progress.json").read().interviews[0]["score"] == 5
 
