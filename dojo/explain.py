@@ -57,7 +57,7 @@ def _without_comparison(text: str) -> str:
 
 def _pytest_failure(text: str) -> str:
     """What pytest.fail, pytest.raises and the timeout say, in the learner's terms."""
-    if match := re.match(r"DID NOT RAISE <class '(?:\w+\.)*(\w+)'>", text):
+    if match := re.match(r"DID NOT RAISE (?:<class ')?(?:\w+\.)*(\w+)", text):
         return f"expected {match[1]} to be raised, but nothing was."
     if match := re.search(r"Timeout \(>([\d.]+)s\)", text):
         return f"stopped after {float(match[1]):g} s. Is there an endless loop?"
