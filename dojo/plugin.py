@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -101,12 +102,16 @@ class Dojo:
         kata = self.catalog.owner(Path(metafunc.definition.path))
         if kata is None or "framework" not in metafunc.fixturenames:
             return
-        names = frameworks_of(kata, self.tree, self.wanted, self.settings.frameworks)
+        names = self._frameworks(kata)
         marker = metafunc.definition.get_closest_marker("level")
         needs_framework = (marker and marker.args[3]) or metafunc.definition.get_closest_marker("gpu")
         if needs_framework:
             names = tuple(name for name in names if name != "numpy")
         metafunc.parametrize("framework", names, indirect=True, scope="session")
+
+    @cache  # noqa: B019 - one Dojo lives as long as its process
+    def _frameworks(self, kata: Kata) -> tuple[str, ...]:
+        return frameworks_of(kata, self.tree, self.wanted, self.settings.frameworks)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -163,7 +168,7 @@ class Dojo:
         from dojo.loader import is_started
 
         path = kata.implementation(framework, self.tree)
-        if not is_started(path):
+        if path not in self.modules and not is_started(path):
             raise NotStarted(f"{shown(path)} is as it came: open it and begin.")
 
     def limit(self, item: pytest.Item) -> float:

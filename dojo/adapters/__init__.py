@@ -4,6 +4,7 @@ An adapter is opened by name, and its framework is imported then and not before.
 new module here with a class `Adapter`, and its name in `dojo.catalog.FRAMEWORKS`.
 """
 
+import gc
 import importlib
 from functools import cache
 from importlib.util import find_spec
@@ -15,8 +16,18 @@ __all__ = ["CheckFailed", "FrameworkAdapter", "is_installed", "open_adapter"]
 
 @cache
 def open_adapter(framework: str) -> FrameworkAdapter:
-    """The adapter of 'numpy', 'torch' or 'tensorflow', on the CPU. Imports the framework."""
-    return importlib.import_module(f"dojo.adapters.{framework}_adapter").Adapter()
+    """The adapter of 'numpy', 'torch' or 'tensorflow', on the CPU. Imports the framework.
+
+    What an import makes stays until the process ends: to look for garbage there, during the import or ever after,
+    costs a tenth of a second each time and finds none.
+    """
+    gc.disable()
+    try:
+        module = importlib.import_module(f"dojo.adapters.{framework}_adapter")
+    finally:
+        gc.enable()
+    gc.freeze()
+    return module.Adapter()
 
 
 @cache

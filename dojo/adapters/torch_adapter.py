@@ -89,7 +89,15 @@ class Adapter(FrameworkAdapter):
         return Adapter("mps") if torch.backends.mps.is_available() else None
 
 
-class _Counter(TorchDispatchMode):
+class _Watch(TorchDispatchMode):
+    """Sees every operation. Without this answer, its first one imports all of torch._dynamo, a second's work."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+class _Counter(_Watch):
     """Counts the operations that reach the dispatcher."""
 
     count = 0
@@ -99,7 +107,7 @@ class _Counter(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class _Meter(TorchDispatchMode):
+class _Meter(_Watch):
     """Follows the bytes of the storages that operations make, until each is freed."""
 
     def __init__(self):
