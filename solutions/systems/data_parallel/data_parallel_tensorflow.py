@@ -4,9 +4,8 @@ Every worker sums the loss over its own samples; one all-reduce adds up the grad
 sample counts; one division makes means of them. That is exact for any split. The trap is to average the workers' means:
 it weighs a sample more the fewer its worker has, and a worker without samples has no mean at all.
 
-TensorFlow adds a trap of its own. A collective operation gets its key when it is traced. Where a tf.function that
-holds one is traced anew on one worker only, for a shorter last batch, say, that worker waits under a key that no other
-has. So nothing is traced here.
+Nothing is traced here: the all-reduce inside a tf.function runs where the graph runs, and the error of a lost worker
+would pass by the `except` that tells it.
 """
 
 import json
