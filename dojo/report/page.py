@@ -1,6 +1,5 @@
 """The progress report: one HTML page that needs nothing else, neither files nor a network."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -119,14 +118,19 @@ def _track(track: str, title: str, results: list[KataResult], catalog: Catalog, 
     if not by_kata:
         return ""
     frameworks = [name for name in FRAMEWORKS if any(name in row for row in by_kata.values())]
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Kata", *frameworks, "Time", "Hints"))
     rows = "".join(_row(catalog.find(slug), row, frameworks, progress) for slug, row in by_kata.items())
     return f"""<section id="{"tracks" if track == next(iter(catalog.tracks)) else escape(track)}">
 <h2>{escape(title)}</h2>
-<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">
-<table><thead><tr>{head}</tr></thead><tbody>
-{rows}</tbody></table></div></section>
+{_table(title, ["Kata", *frameworks, "Time", "Hints"], rows)}</section>
 """
+
+
+def _table(title: str, columns: list[str], rows: str) -> str:
+    """The roles say what the tags say: on a phone the rows are drawn as blocks, and browsers then forget it."""
+    head = "".join(f'<th scope="col" role="columnheader">{name}</th>' for name in columns)
+    return f"""<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">
+<table role="table"><thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">
+{rows}</tbody></table></div>"""
 
 
 def _row(kata: Kata, by_framework: dict[str, KataResult], frameworks: list[str], progress: Progress) -> str:
@@ -135,18 +139,22 @@ def _row(kata: Kata, by_framework: dict[str, KataResult], frameworks: list[str],
     seen = ' <span class="dim">solution seen</span>' if kata.slug in progress.given_up else ""
     cells = "".join(_cell(kata, name, by_framework.get(name)) for name in frameworks)
     return (
-        f'<tr><th scope="row">{escape(kata.title)} <span class="dim">{kata.slug}</span>{seen}</th>{cells}'
-        f'<td data-name="Time">{_duration(seconds)}</td><td data-name="Hints">{hints}</td></tr>\n'
+        f'<tr role="row"><th scope="row" role="rowheader">{escape(kata.title)} '
+        f'<span class="dim">{kata.slug}</span>{seen}</th>{cells}'
+        f'<td role="cell" data-name="Time">{_duration(seconds)}</td>'
+        f'<td role="cell" data-name="Hints">{hints}</td></tr>\n'
     )
 
 
 def _cell(kata: Kata, framework: str, result: KataResult | None) -> str:
     if result is None:
-        return f'<td data-name="{framework}"><span class="dim">none</span></td>'
+        return f'<td role="cell" data-name="{framework}"><span class="dim">not asked</span></td>'
     file = kata.folder / kata.file_name(framework)
-    told = f"{result.state}, {result.score} of {result.total} points"
+    told = (
+        str(result.state) if result.state is State.NOT_STARTED else f"{result.state}, {result.score} of {result.total}"
+    )
     return (
-        f'<td data-name="{framework}">{_levels(result)} '
+        f'<td role="cell" data-name="{framework}">{_levels(result)} '
         f'<a class="state {_class(result.state)}" href="{escape(file.as_uri())}" '
         f'aria-label="{kata.slug} in {framework}: {told}">{escape(told)}</a></td>'
     )
@@ -169,11 +177,8 @@ def _interviews(progress: Progress) -> str:
     if not progress.interviews:
         return ""
     rows = "".join(_interview_row(card) for card in progress.interviews)
-    names: Iterable[str] = ("Day", "Kata", "Framework", "Points", "Levels", "Minutes", "Runs", "Hints")
-    head = "".join(f'<th scope="col">{name}</th>' for name in names)
-    return f"""<section><h2>Interviews</h2><div class="scroll" tabindex="0" role="region" aria-label="Interviews">
-<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>
-"""
+    columns = ["Day", "Kata", "Framework", "Points", "Levels", "Minutes", "Runs", "Hints"]
+    return f"<section><h2>Interviews</h2>{_table('Interviews', columns, rows)}</section>\n"
 
 
 def _interview_row(card: dict) -> str:
@@ -187,8 +192,5 @@ def _interview_row(card: dict) -> str:
         "Runs": card["runs"],
         "Hints": card["hints"],
     }
-    return (
-        "<tr>"
-        + "".join(f'<td data-name="{name}">{escape(str(value))}</td>' for name, value in values.items())
-        + "</tr>"
-    )
+    cells = "".join(f'<td role="cell" data-name="{name}">{escape(str(value))}</td>' for name, value in values.items())
+    return f'<tr role="row">{cells}</tr>\n'
