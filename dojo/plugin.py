@@ -92,6 +92,7 @@ class Dojo:
         # Some tests of a kata were left out, so what ran says nothing about the whole.
         self.partial = any("::" in argument for argument in config.args) or option.maxfail
         self.results: dict[tuple[str, str], list[TestResult]] = {}
+        self.marks: dict[tuple[str, str], str] = {}  # (kata, framework) to the fingerprint of what a learner runs
         # The verdict replaces pytest's own account, unless somebody asks for that.
         self.brief = option.tbstyle == "auto" and option.verbose <= 0
 
@@ -142,12 +143,13 @@ class Dojo:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session):
-        """Import the frameworks of whatever is begun before the clock of any test runs."""
+        """Note what is begun as it is now, and import its frameworks before the clock of any test runs."""
         from dojo.adapters import open_adapter
         from dojo.loader import is_started
 
         for kata, framework in {_key(item) for item in session.items if _result in item.stash}:
             if not absent(framework) and is_started(kata.implementation(framework, self.tree)):
+                self._note(kata, framework)
                 with suppress(ImportError):  # a broken installation is told where it is needed
                     open_adapter(framework)
         return (yield)
@@ -319,17 +321,21 @@ class Dojo:
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         self.partial = self.partial or any(_result in item.stash for item in items)
 
-    def _remember(self) -> None:
-        """Keep the results of a learner's own whole run; those of an isolated child are kept by who asked for it."""
-        option = self.config.option
-        mine = self.tree == self.catalog.root and not (self.events or option.all_levels or option.collectonly)
-        if not mine or self.partial or not self.results or hasattr(self.config, "workerinput"):
-            return
-        from dojo.progress import Store, remember
+    def _note(self, kata: Kata, framework: str) -> None:
+        """Take the fingerprint of a learner's own run; who asked for an isolated child has taken it already."""
+        option, part = self.config.option, hasattr(self.config, "workerinput")
+        if self.tree == self.catalog.root and not (self.events or option.all_levels or option.collectonly or part):
+            from dojo.progress import fingerprint
 
-        begun = [result for result in self.graded() if result.state is not State.NOT_STARTED]
-        if begun:
-            remember(begun, Store(self.config.rootpath / ".dojo" / "progress.json"), self.catalog)
+            self.marks[kata.slug, framework] = fingerprint(kata, framework, self.tree)
+
+    def _remember(self) -> None:
+        """Keep the results of a learner's own whole run."""
+        noted = [result for result in self.graded() if (result.slug, result.framework) in self.marks]
+        if noted and not self.partial:
+            from dojo.progress import Store, remember
+
+            remember(noted, Store(self.config.rootpath / ".dojo" / "progress.json"), self.marks)
 
     def _event(self, **event) -> None:
         if self.events and not hasattr(self.config, "workerinput"):

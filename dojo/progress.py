@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from dojo.catalog import ROOT, Catalog, Kata, shown
+from dojo.catalog import ROOT, Kata, shown
 from dojo.grading import KataResult, State, from_json, to_json
 from dojo.runner import Job
 
@@ -151,6 +151,14 @@ def _from_json(data: dict[str, Any]) -> Progress:
     return Progress(entries, data["hints"], data["given_up"], data["interviews"])
 
 
+Marks = dict[tuple[str, str], str]  # (kata, framework) to its fingerprint
+
+
+def marks_of(jobs: Iterable[Job]) -> Marks:
+    """The fingerprints as the files are now. Taken before a run: a save meanwhile must not pass for what was run."""
+    return {(job.kata.slug, job.framework): fingerprint(job.kata, job.framework, job.tree) for job in jobs}
+
+
 def fingerprint(kata: Kata, framework: str, tree: Path) -> str:
     """Changes with all that a result depends on: the code under test, its tests, the harness and the versions."""
     digest = hashlib.sha256(_surroundings(framework).encode())
@@ -160,12 +168,11 @@ def fingerprint(kata: Kata, framework: str, tree: Path) -> str:
     return digest.hexdigest()
 
 
-def recall(jobs: list[Job], progress: Progress) -> tuple[list[Job], list[KataResult]]:
+def recall(jobs: list[Job], progress: Progress, marks: Marks) -> tuple[list[Job], list[KataResult]]:
     """The jobs that must run, and the remembered results of the others."""
     left, known = [], []
     for job in jobs:
-        mark = fingerprint(job.kata, job.framework, job.tree)
-        result = progress.recall(job.kata.slug, job.framework, mark)
+        result = progress.recall(job.kata.slug, job.framework, marks[job.kata.slug, job.framework])
         if result:
             known.append(result)
         else:
@@ -173,12 +180,11 @@ def recall(jobs: list[Job], progress: Progress) -> tuple[list[Job], list[KataRes
     return left, known
 
 
-def remember(results: list[KataResult], store: Store, catalog: Catalog) -> None:
-    """Keep the results of the learner's own runs."""
+def remember(results: list[KataResult], store: Store, marks: Marks) -> None:
+    """Keep the results of the learner's own runs, each under the fingerprint of when its run began."""
     with store.editing() as progress:
         for result in results:
-            kata = catalog.find(result.slug)
-            progress.remember(result, fingerprint(kata, result.framework, catalog.root))
+            progress.remember(result, marks[result.slug, result.framework])
 
 
 _known_surroundings: dict[str, str] = {}

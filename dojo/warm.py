@@ -7,7 +7,8 @@ It reads requests and writes replies, a JSON line each:
     {"id": 1, "cause": "", "code": 0}                        the child has ended; `cause`: memory, time or nothing
 
 On Linux the child is forked, and so needs no import. A process may fork only as long as it has run no operation:
-this one imports and computes nothing. Elsewhere the child is a fresh interpreter.
+this one imports and computes nothing. Elsewhere the child is a spare interpreter, which was started ahead and has
+imported already; when it is given its request, the next one starts.
 """
 
 import gc
@@ -27,7 +28,8 @@ import psutil
 from dojo.catalog import ROOT
 from dojo.settings import read_settings
 
-CAN_FORK = sys.platform.startswith("linux")
+CAN_FORK = sys.platform.startswith("linux") and os.environ.get("DOJO_FORK") != "0"  # 0: as elsewhere, for tests
+POSIX = os.name == "posix"
 TICK = 0.02  # seconds between two looks at the children
 LONGEST = 600  # seconds for a whole kata: the tests' own limits strike long before
 _GRACE_GIB = 1  # on top of the limit that the guard in the child keeps
@@ -39,10 +41,11 @@ _AHEAD = {"torch": ["torch._dynamo"], "tensorflow": [], "numpy": []}
 class Child:
     """A running kata."""
 
-    def __init__(self, request: dict):
+    def __init__(self, request: dict, spares: "Spares | None"):
         self.id, self.stack = request["id"], Path(request["stack"])
         self.started, self.cause = time.monotonic(), ""
-        self.process = psutil.Process(_fork(request) if CAN_FORK else _spawn(request))
+        self.spare = spares and spares.give(request)
+        self.process = psutil.Process(self.spare.pid if self.spare else _fork(request))
         self.memory = self._resident() + int((read_settings().memory_gib + _GRACE_GIB) * 2**30)
 
     def _resident(self) -> int:
@@ -63,7 +66,7 @@ class Child:
     def end(self, cause: str) -> None:
         """Ask the child where it stands, then end it and all that it started."""
         self.cause = cause
-        if CAN_FORK and cause != "cancelled":
+        if POSIX and cause != "cancelled":
             with suppress(psutil.Error):
                 self.process.send_signal(signal.SIGUSR1)
             time.sleep(0.1)
@@ -79,19 +82,44 @@ class Child:
 
     def code(self) -> int | None:
         """The exit status; None while the child runs."""
-        if CAN_FORK:
-            pid, status = os.waitpid(self.process.pid, os.WNOHANG)
-            return os.waitstatus_to_exitcode(status) if pid else None
-        return _spawned[self.process.pid].poll()
+        if self.spare:
+            return self.spare.poll()
+        pid, status = os.waitpid(self.process.pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if pid else None
 
     def clean_up(self) -> None:
         """End whatever the child left running in its session."""
-        if CAN_FORK:
+        if POSIX:
             with suppress(OSError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
 
-_spawned: dict[int, subprocess.Popen] = {}
+class Spares:
+    """Interpreters that have imported the framework, each for one request. One is always ready, or about to be."""
+
+    def __init__(self, framework: str):
+        self.command = [sys.executable, "-m", "dojo.warm", framework, "--spare"]
+        self.next = self._start()
+
+    def _start(self) -> subprocess.Popen:
+        return subprocess.Popen(self.command, stdin=subprocess.PIPE, cwd=ROOT, start_new_session=POSIX)
+
+    def give(self, request: dict) -> subprocess.Popen:
+        """Hand the request to the interpreter that waits, which becomes the child."""
+        child, self.next = self.next, self._start()
+        with suppress(OSError):  # it died while it waited: its exit status will say so
+            child.stdin.write(json.dumps(request).encode())
+            child.stdin.close()
+        return child
+
+
+def be_spare(framework: str) -> None:
+    """The life of a spare: import, wait, run one request. It ends at once if its parent goes without one."""
+    _import_ahead(framework)
+    if text := sys.stdin.read():
+        request = json.loads(text)
+        _redirect(request)
+        os._exit(_run_pytest(request))
 
 
 def _fork(request: dict) -> int:
@@ -101,15 +129,20 @@ def _fork(request: dict) -> int:
     code = 1
     try:
         os.setsid()
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nowhere, 0)
-        log = os.open(f"{request['stack']}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        sys.stdin = os.fdopen(0)
+        _redirect(request)
         code = _run_pytest(request)
     finally:
         os._exit(code)
+
+
+def _redirect(request: dict) -> None:
+    """Read nothing, and print into the log."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    log = os.open(f"{request['stack']}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(nowhere, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    sys.stdin = os.fdopen(0)
 
 
 def _run_pytest(request: dict) -> int:
@@ -118,19 +151,12 @@ def _run_pytest(request: dict) -> int:
     import pytest
 
     with open(request["stack"], "w", encoding="utf-8") as stack:
-        faulthandler.register(signal.SIGUSR1, file=stack)
+        if POSIX:
+            faulthandler.register(signal.SIGUSR1, file=stack)
         return int(pytest.main(request["args"]))
 
 
-def _spawn(request: dict) -> int:
-    with open(f"{request['stack']}.log", "ab") as log:
-        command = [sys.executable, "-m", "pytest", *request["args"]]
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
-    _spawned[child.pid] = child
-    return child.pid
-
-
-def serve(requests: int, replies) -> None:
+def serve(requests: int, replies, spares: Spares | None) -> None:
     """Answer requests until their end of file; then end the children that still run."""
     children: dict[int, Child] = {}
     pending, opened = b"", True
@@ -144,7 +170,7 @@ def serve(requests: int, replies) -> None:
                     if child := children.get(request["cancel"]):
                         child.end("cancelled")
                 else:
-                    children[request["id"]] = Child(request)
+                    children[request["id"]] = Child(request, spares)
         elif not opened:
             for child in children.values():
                 child.end("cancelled")
@@ -188,7 +214,7 @@ def main(framework: str) -> None:
     sys.path.insert(0, str(ROOT))
     if CAN_FORK:
         _import_ahead(framework)
-    serve(0, replies)
+    serve(0, replies, spares=None if CAN_FORK else Spares(framework))
 
 
 def _import_ahead(framework: str) -> None:
@@ -207,4 +233,4 @@ def _import_ahead(framework: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    be_spare(sys.argv[1]) if "--spare" in sys.argv else main(sys.argv[1])

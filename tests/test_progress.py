@@ -133,6 +133,15 @@ class TestCommands:
         self.dojo(begun, "check", "--again")
         assert (begun.root / "runs").read_text() == "xx"
 
+    @pytest.mark.parametrize("command", [("-m", "dojo", "check"), ("-m", "pytest", "-k", "double")], ids=lambda c: c[1])
+    def test_a_save_during_a_run_does_not_pass_for_what_was_run(self, begun, command):
+        broken = "def double(x):\n    return x\n"
+        write = f"from pathlib import Path\nPath(__file__).write_text({broken!r})\n"
+        self.write(begun, f"{write}\ndef double(x):\n    return 2 * x\n")
+        assert "5 of 5" in begun.run(*command).stdout
+        assert "4 of 5" not in (said := self.dojo(begun, "check"))
+        assert "every entry is doubled" in said
+
     def test_a_kata_that_passed_and_now_fails_says_so(self, begun, right):
         self.write(begun, right)
         self.dojo(begun, "check")

@@ -11,7 +11,7 @@ from dojo.catalog import ROOT, Catalog
 from dojo.checking import exit_status, in_order, plan, run_jobs, suggest
 from dojo.commands import add_selection
 from dojo.grading import State, to_json
-from dojo.progress import Progress, Store, recall, remember
+from dojo.progress import Progress, Store, marks_of, recall, remember
 from dojo.report.board import board, next_step, tally
 from dojo.report.junit import write_junit
 from dojo.report.terminal import verdict
@@ -46,14 +46,15 @@ def run(args: argparse.Namespace) -> int:
     progress = store.read() if mine else Progress()
     if progress.notice:
         console.print(progress.notice, style="yellow")
+    marks = marks_of(jobs) if mine else {}
     if mine and not args.again:
-        jobs, recalled = recall(jobs, progress)
+        jobs, recalled = recall(jobs, progress, marks)
         results += recalled
     if jobs:
         fresh = list(track(run_jobs(jobs), "checking", len(jobs), console=console, transient=True))
         results += fresh
         if mine:
-            remember(fresh, store, catalog)
+            remember(fresh, store, marks)
     results = in_order(results, catalog)
     if args.report:
         Path(args.report).write_text(json.dumps(to_json(results), indent=1) + "\n", encoding="utf-8")

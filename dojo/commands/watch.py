@@ -24,7 +24,7 @@ from dojo.commands import hint
 from dojo.errors import DojoError
 from dojo.grading import KataResult, State
 from dojo.loader import is_started
-from dojo.progress import Store, remember
+from dojo.progress import Marks, Store, marks_of, remember
 from dojo.report.board import next_step
 from dojo.report.terminal import verdict
 from dojo.runner import Job, Runner
@@ -61,6 +61,7 @@ class Watch:
         self.last: Job | None = None  # the job that keys are about
         self.running: dict[tuple[str, str], int] = {}  # (kata, framework) to the number of its run
         self.saved_at: dict[tuple[str, str], float] = {}
+        self.marks: Marks = {}
 
     def run(self) -> int:
         with keys(self.events), self.runner:
@@ -126,6 +127,7 @@ class Watch:
             return
         self.console.print(Text(f"checking {kata.slug} in {framework} …", style="dim"))
         self.last, self.saved_at[key] = Job(kata, framework, self.tree), at
+        self.marks |= marks_of([self.last])
         self.running[key] = self.runner.submit(self.last)
 
     def _on_reply(self, framework: str, reply: dict | None) -> bool:
@@ -141,7 +143,7 @@ class Watch:
         return bool(ended)
 
     def on_result(self, result: KataResult) -> None:
-        remember([result], self.store, self.catalog)
+        remember([result], self.store, self.marks)
 
     def _what_next(self, result: KataResult) -> str:
         if result.state is State.PASSED:

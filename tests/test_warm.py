@@ -1,0 +1,78 @@
+"""The warm processes: forked children on Linux, spare interpreters elsewhere; both give the same verdicts."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+LOOP = "def double(x):\n    while True:\n        pass\n"
+LEAVE = "import os, signal\n\ndef double(x):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+
+
+@pytest.fixture(params=["1", "0"], ids=["fork", "spare"])
+def fork(request, monkeypatch):
+    monkeypatch.setenv("DOJO_FORK", request.param)
+    if request.param == "1" and not sys.platform.startswith("linux"):
+        pytest.skip("only Linux forks")
+
+
+def messages(result):
+    return [test["message"] for level in result["levels"] for test in level["tests"] if test["message"]]
+
+
+def test_each_kata_gets_its_own_verdict(fork, project, stub, right):
+    project.write("dojo.toml", "test_seconds = 2\n")
+    project.kata("double", numpy=right)
+    project.kata("triple", numpy=LOOP)
+    project.kata("quadruple", numpy=LEAVE)
+    project.kata("quintuple", numpy=right.replace("x + x", "x"))
+    results = {slug: result for (slug, _), result in project.graded().items()}
+    assert results["double"]["score"] == 5
+    assert results["quintuple"]["score"] == 1
+    assert "Is there an endless loop?" in messages(results["triple"])[0]
+    assert "died of signal 9" in messages(results["quadruple"])[0]
+
+
+def test_no_child_is_a_fresh_interpreter(fork, project, right):
+    """Its main program is the one that has imported ahead, and not pytest."""
+    ahead = "import sys\n\nahead = sys.modules['__main__'].__file__.endswith('warm.py')\n"
+    project.kata("double", numpy=f"{ahead}{right}".replace("return x + x", "return x + x if ahead else x"))
+    (result,) = project.graded().values()
+    assert result["score"] == 5
+
+
+def test_none_outlives_its_driver(fork, project, stub):
+    project.kata("double", numpy=LOOP)
+    mark = f"DOJO_TEST_{os.getpid()}_{time.monotonic_ns()}"
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "dojo", "check"],
+        cwd=project.root,
+        env=os.environ | {"DOJO_TEST_MARK": mark, "PYTHONPATH": ""},
+        stdout=subprocess.DEVNULL,
+    )
+
+    def family():
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("DOJO_TEST_MARK") == mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    wait_until(lambda: len(family()) >= 3, "the driver, the warm process and its child")
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    wait_until(lambda: not family(), "no process is left")
+
+
+def wait_until(holds, what, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"after {seconds} s not yet: {what}"
+        time.sleep(0.1)
