@@ -100,6 +100,7 @@ def _equal(a: np.ndarray, b: np.ndarray) -> bool:
 
 def sentence(found: list[str]) -> str:
     """The diagnosis in words; '' where nothing fits."""
+    found = [says.removesuffix(".") for says in found]
     if len(found) < 2:
         return "".join(f"{says}." for says in found)
     return "one of these: " + "; or ".join(found) + "."

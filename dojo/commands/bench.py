@@ -12,26 +12,32 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from dojo.adapters import is_installed
-from dojo.catalog import ROOT, Catalog
+from dojo.catalog import FRAMEWORKS, ROOT, Catalog
 
 KATA = "softmax"
+WATCHED = "attention"
+SAVES = 20
 ALL_KATAS = 177  # the whole curriculum
 LIMITS = {"torch": 1.35, "tensorflow": 1.25}  # of a check against the bare import
 NUMPY_SECONDS = 0.8
 PREPARE_SECONDS = 0.3
 GROWTH = 1.05  # with the whole curriculum present
-SOLUTIONS_SECONDS = 240
+SOLUTIONS_SECONDS = 600
+UNCHANGED_SECONDS = 2
+VERDICT_SECONDS = {"numpy": 0.25, "torch": 0.4, "tensorflow": 0.4}  # after a save, under watch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=7, help="how often each command runs (default 7)")
-    parser.add_argument("--skip-solutions", action="store_true", help="leave out the run of all solutions")
+    parser.add_argument("--skip-solutions", action="store_true", help="leave out what runs all solutions")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,11 +48,19 @@ def run(args: argparse.Namespace) -> int:
             if is_installed(framework):
                 console.print(f"measuring {framework} …", style="dim")
                 measure_check(table, Path(folder), framework, args.rounds)
+                measure_watch(table, Path(folder), framework)
+        if not args.skip_solutions:
+            console.print("running all solutions, twice …", style="dim")
+            measure_unchanged(table, Path(folder), args.rounds)
+            _row(
+                table,
+                "all solutions",
+                _seconds([sys.executable, "-m", "dojo", "solutions"], ROOT),
+                "",
+                SOLUTIONS_SECONDS,
+            )
     if seconds := os.environ.get("DOJO_PREPARE_SECONDS"):
         _row(table, "set-up check, nothing changed", float(seconds), "", PREPARE_SECONDS)
-    if not args.skip_solutions:
-        console.print("running all solutions …", style="dim")
-        _row(table, "all solutions", _seconds([sys.executable, "-m", "dojo", "solutions"], ROOT), "", SOLUTIONS_SECONDS)
     console.print(table)
     return 0
 
@@ -74,15 +88,69 @@ def measure_check(table: Table, folder: Path, framework: str, rounds: int) -> No
     _ratio(table, f"the same among {ALL_KATAS} katas", times["check of many"], name, times["check"], GROWTH)
 
 
-def copy_project(target: Path, framework: str) -> None:
-    """A fresh clone in which one kata is solved in one framework."""
+def measure_watch(table: Table, folder: Path, framework: str) -> None:
+    """From a save to its verdict under watch, against a cold `pytest -k` of the same kata, by turns."""
+    project = folder / f"{framework}-watched"
+    copy_project(project, framework, kata=WATCHED)
+    file = Catalog(project / "katas").find(WATCHED).implementation(framework, project / "katas")
+    verdicts, cold = [], []
+    with watching(project) as verdict:
+        for number in range(SAVES + 1):
+            begun = time.perf_counter()
+            file.write_text(f"{file.read_text(encoding='utf-8')}# {number}\n", encoding="utf-8")
+            verdict()
+            if number:  # the first save also pays for the framework's import
+                verdicts.append(time.perf_counter() - begun)
+            if number % 4 == 1:
+                cold.append(_seconds([sys.executable, "-m", "pytest", "-k", WATCHED], project))
+    name, against = f"{WATCHED}, save to verdict, {framework}", f"cold pytest: {statistics.median(cold):.3f} s"
+    _row(table, name, statistics.median(verdicts), against, VERDICT_SECONDS[framework])
+
+
+@contextmanager
+def watching(project: Path) -> Iterator[Callable[[], None]]:
+    """A running `dojo watch`; what is yielded waits for its next verdict."""
+    command = [sys.executable, "-m", "dojo", "watch"]
+    environment = _environment() | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, cwd=project, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def wait_for(text: str) -> None:
+            for line in process.stdout:
+                if text in line:
+                    return
+            sys.exit(f"dojo watch ended before it said {text!r}")
+
+        wait_for("watching")
+        time.sleep(2)  # the watcher needs a moment to begin
+        try:
+            yield lambda: wait_for("after the save")
+        finally:
+            process.terminate()
+
+
+def measure_unchanged(table: Table, folder: Path, rounds: int) -> None:
+    """`dojo check` of everything where every kata is solved and nothing has changed since the last check."""
+    project = folder / "solved"
+    copy_project(project, *FRAMEWORKS, kata=None)
+    check = [sys.executable, "-m", "dojo", "check"]
+    _seconds(check, project)
+    seconds = statistics.median(_seconds(check, project) for _ in range(rounds))
+    _row(table, f"check of {len(Catalog().katas)} solved katas, unchanged", seconds, "", UNCHANGED_SECONDS)
+
+
+def copy_project(target: Path, *frameworks: str, kata: str | None = KATA) -> None:
+    """A fresh clone in which one kata is solved, or every one, in these frameworks."""
     target.mkdir()
     for name in ("dojo", "katas"):
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("conftest.py", "pyproject.toml", "dojo.toml"):
         shutil.copy(ROOT / name, target / name)
-    kata = Catalog().find(KATA)
-    shutil.copy(kata.implementation(framework, ROOT / "solutions"), kata.implementation(framework, target / "katas"))
+    for solved in Catalog().select([kata] if kata else []):
+        for framework in set(frameworks) & set(solved.frameworks):
+            solution = solved.implementation(framework, ROOT / "solutions")
+            shutil.copy(solution, solved.implementation(framework, target / "katas"))
 
 
 def add_dummies(project: Path) -> None:
@@ -107,11 +175,14 @@ def side_by_side(commands: dict[str, tuple[list[str], Path]], rounds: int) -> di
     return {name: statistics.median(measured) for name, measured in times.items()}
 
 
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def _seconds(command: list[str], folder: Path) -> float:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     begun = time.perf_counter()
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        command, cwd=folder, env=_environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
     seconds = time.perf_counter() - begun
     if done.returncode:

@@ -1,0 +1,527 @@
+"""Levels of the cached_dataset kata. What a cache must do is told by `by_the_book`, with a plain list."""
+
+import copy
+import gc
+import multiprocessing
+import operator
+import os
+import pickle
+import sys
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from dojo import level
+
+
+class Source:
+    """A slow dataset that notes what it is asked for; `on_load` is called with the index before the item is given."""
+
+    def __init__(self, items, on_load=None):
+        self.items, self.on_load, self.asked = items, on_load, []
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        self.asked.append(index)
+        if self.on_load is not None:
+            self.on_load(index)
+        return self.items[index]
+
+
+def some_items(fw, rng, sizes):
+    """Float32 vectors, as arrays and as tensors: an item of size n has 4·n bytes."""
+    arrays = [rng.standard_normal(size).astype("float32") for size in sizes]
+    return arrays, [fw.array(array) for array in arrays]
+
+
+def by_the_book(trace, sizes, max_bytes):
+    """After each access: the loads so far, the hits, the evictions and the bytes held."""
+    held, loads, hits, evictions = [], [], 0, 0  # held: the least recently used first
+    for index in trace:
+        if index in held:
+            hits += 1
+            held.remove(index)
+            held.append(index)
+        else:
+            loads.append(index)
+            if sizes[index] <= max_bytes:
+                while sum(sizes[other] for other in held) + sizes[index] > max_bytes:
+                    held.pop(0)
+                    evictions += 1
+                held.append(index)
+        yield list(loads), hits, evictions, sum(sizes[other] for other in held)
+
+
+def follow(impl, fw, trace, items, max_bytes):
+    """Walk the trace and compare with the book after every step."""
+    arrays, tensors = items
+    source = Source(tensors)
+    dataset = impl.CachedDataset(source, max_bytes)
+    sizes = [array.nbytes for array in arrays]
+    for step, (loads, hits, evictions, held) in enumerate(by_the_book(trace, sizes, max_bytes)):
+        before = list(source.asked)
+        fw.close(dataset[trace[step]], arrays[trace[step]], of=f"item {trace[step]}")
+        story = f"{sizes} bytes, a budget of {max_bytes}, accesses {trace[: step + 1]}"
+        loaded, expected = source.asked[len(before) :], loads[len(before) :]
+        assert loaded == expected, f"{story}: the last one should load {expected}, and loaded {loaded}"
+        found = {
+            "hits": dataset.hits,
+            "misses": dataset.misses,
+            "evictions": dataset.evictions,
+            "bytes_held": dataset.bytes_held,
+        }
+        wanted = {"hits": hits, "misses": len(loads), "evictions": evictions, "bytes_held": held}
+        assert found == wanted, f"{story}: the counts should be {wanted}, and are {found}"
+
+
+# ---------------------------------------------------------------------- level 1
+
+
+@level(1, "a dataset")
+def test_each_index_gives_its_item(impl, fw, rng):
+    arrays, tensors = some_items(fw, rng, [3, 1, 5])
+    arrays += [np.arange(6, dtype="int64").reshape(2, 3), np.array(2.5, "float32"), np.zeros((0, 2), "float32")]
+    tensors += [fw.array(array) for array in arrays[3:]]
+    dataset = impl.CachedDataset(Source(tensors), 1000)
+    assert len(dataset) == 6, f"the source has 6 items, and the length is {len(dataset)}"
+    for index in [*range(6), *range(-6, 0)]:
+        fw.close(dataset[index], arrays[index], of=f"item {index}", rtol=0, atol=0)
+
+
+@level(1, "a dataset")
+def test_an_index_past_either_end_is_refused_and_never_loaded(impl, fw, rng):
+    _, tensors = some_items(fw, rng, [2, 2, 2])
+    for items, index in [(tensors, 3), (tensors, -4), ([], 0), ([], -1)]:
+        source = Source(items)
+        with pytest.raises(IndexError):
+            impl.CachedDataset(source, 100)[index]
+        assert not source.asked, f"the index {index} of {len(items)} items must not reach the source"
+
+
+@level(1, "a dataset")
+def test_a_negative_budget_is_refused(impl):
+    with pytest.raises(ValueError):
+        impl.CachedDataset(Source([]), -1)
+
+
+# ---------------------------------------------------------------------- level 2
+
+
+@level(2, "hits and misses")
+def test_an_item_is_loaded_when_it_is_first_asked_for_and_not_again(impl, fw, rng):
+    items = some_items(fw, rng, [3, 1, 5])
+    dataset = impl.CachedDataset(source := Source(items[1]), 1000)
+    assert source.asked == [], "nothing may be loaded before it is asked for"
+    assert (dataset.hits, dataset.misses, dataset.evictions, dataset.bytes_held) == (0, 0, 0, 0), "counts begin at 0"
+    follow(impl, fw, [1, 1, 0, 1, 2, 0, 2], items, 1000)
+
+
+@level(2, "hits and misses")
+def test_the_last_item_is_one_item_by_either_of_its_numbers(impl, fw, rng):
+    arrays, tensors = some_items(fw, rng, [3, 2])
+    dataset = impl.CachedDataset(source := Source(tensors), 1000)
+    for index in (-1, 1, -2, 0):
+        fw.close(dataset[index], arrays[index], of=f"item {index}")
+    assert source.asked == [1, 0], f"of two items, -1 is 1 and -2 is 0; after all four, loaded were {source.asked}"
+    assert dataset.hits == 2, f"two of four accesses are hits, not {dataset.hits}"
+
+
+@level(2, "hits and misses")
+def test_the_transform_runs_each_time_and_the_source_once(impl, fw, rng):
+    """A cache behind a random transform would give the same augmentation in every epoch."""
+    arrays, tensors = some_items(fw, rng, [3])
+    factors = iter([1.0, 2.0, 3.0])
+    dataset = impl.CachedDataset(source := Source(tensors), 1000, transform=lambda item: item * next(factors))
+    for factor in (1.0, 2.0, 3.0):
+        fw.close(dataset[0], factor * arrays[0], of=f"the item whose transform multiplies by {factor:g}")
+    assert source.asked == [0], f"three accesses to one item must load it once, not {len(source.asked)} times"
+
+
+@level(2, "hits and misses")
+def test_the_item_is_what_the_transform_returns(impl, fw, rng):
+    _, tensors = some_items(fw, rng, [3])
+    made = {"label": 3}
+    dataset = impl.CachedDataset(Source(tensors), 1000, transform=lambda item: made)
+    came_back = dataset[0] is made and dataset[0] is made
+    assert came_back, "the item must be the very object that the transform returned"
+
+
+@level(2, "hits and misses")
+@pytest.mark.parametrize("who", ["the caller", "the transform"])
+def test_writing_into_an_item_does_not_reach_what_is_kept(impl, fw, rng, who):
+    """Only PyTorch's tensors can be written to."""
+    arrays, _ = some_items(fw, rng, [3])
+
+    def spoil(item):
+        return item.zero_() if fw.name == "torch" else 0 * item
+
+    seen = []
+    transform = (lambda item: [seen.append(fw.numpy(item)), spoil(item)]) if who == "the transform" else None
+    dataset = impl.CachedDataset(Source([fw.array(arrays[0])]), 1000, transform)
+    for access in range(3):
+        item = dataset[0]
+        if transform is None:
+            seen.append(fw.numpy(item))
+            spoil(item)
+        fw.close(fw.array(seen[access]), arrays[0], of=f"item 0 at access {access}, after {who} wrote into it")
+
+
+# ---------------------------------------------------------------------- level 3
+
+
+@level(3, "least recently used", points=2)
+def test_a_hit_makes_an_item_young_again(impl, fw, rng):
+    """Room for two: whoever goes by the order of loading throws out the item that was just used."""
+    follow(impl, fw, [0, 1, 0, 2, 0, 1, 0], some_items(fw, rng, [2, 2, 2]), 16)
+
+
+@level(3, "least recently used", points=2)
+def test_what_was_just_loaded_stays(impl, fw, rng):
+    follow(impl, fw, [0, 1, 1, 2, 2, 0, 0], some_items(fw, rng, [2, 2, 2]), 8)
+
+
+@level(3, "least recently used", points=2)
+@pytest.mark.parametrize("budget", [40, 64, 100])
+def test_long_walks_over_items_of_unequal_size(impl, fw, rng, budget):
+    items = some_items(fw, rng, [1, 2, 3, 4, 5, 6, 7, 10])
+    follow(impl, fw, rng.integers(0, 8, size=150).tolist(), items, budget)
+
+
+# ---------------------------------------------------------------------- level 4
+
+
+@level(4, "edges", points=2)
+@pytest.mark.parametrize("budget", [0, 7, 8, 9, 31, 32])
+def test_the_budget_to_the_byte(impl, fw, rng, budget):
+    """An item that is larger than all of the budget passes through, and nobody leaves for it."""
+    follow(impl, fw, [0, 1, 0, 2, 0, 1, 2, 3, 1, 0, 3, 3], some_items(fw, rng, [2, 2, 8, 4]), budget)
+
+
+@level(4, "edges", points=2)
+def test_an_item_of_no_bytes_is_kept_too(impl, fw, rng):
+    follow(impl, fw, [0, 0, 1, 0, 2, 0], some_items(fw, rng, [0, 2, 2]), 8)
+
+
+@level(4, "edges", points=2)
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float64", "bool"])
+def test_bytes_and_no_elements_are_counted(impl, fw, rng, dtype):
+    array = rng.integers(0, 2, size=(3, 4, 5)).astype(dtype)
+    dataset = impl.CachedDataset(Source([fw.array(array, dtype)]), 1000)
+    fw.close(dataset[0], array, of="item 0", dtype=dtype)
+    held = dataset.bytes_held
+    assert held == array.nbytes, f"60 elements of {dtype} are {array.nbytes} bytes; bytes_held is {held}"
+
+
+@level(4, "edges", points=2)
+@pytest.mark.parametrize("error", [OSError, KeyError, KeyboardInterrupt])
+def test_a_load_that_failed_leaves_nothing_behind(impl, fw, rng, error):
+    arrays, tensors = some_items(fw, rng, [2, 2])
+    mine, failing = error("the disk's own"), True
+
+    def on_load(index):
+        if failing and index == 1:
+            raise mine
+
+    dataset = impl.CachedDataset(source := Source(tensors, on_load), 16)
+    dataset[0]
+    for _ in range(2):
+        with pytest.raises(error) as caught:
+            dataset[1]
+        assert caught.value is mine, f"the source raised {mine!r}, but {caught.value!r} arrived"
+        assert dataset.bytes_held == 8 and dataset.evictions == 0, "a load that failed must not change what is kept"
+    failing = False
+    fw.close(dataset[1], arrays[1], of="item 1, after two loads that failed")
+    dataset[0], dataset[1]
+    assert source.asked == [0, 1, 1, 1], f"loads should be [0, 1, 1, 1], two of them failing, not {source.asked}"
+    assert (dataset.hits, dataset.misses) == (2, 4), f"2 hits and 4 misses, not {dataset.hits} and {dataset.misses}"
+
+
+@level(4, "edges", points=2)
+def test_an_error_of_the_transform_comes_through_and_the_item_stays(impl, fw, rng):
+    _, tensors = some_items(fw, rng, [2])
+    mine = RuntimeError("the transform's own")
+
+    def transform(item):
+        raise mine
+
+    dataset = impl.CachedDataset(source := Source(tensors), 16, transform)
+    for _ in range(2):
+        with pytest.raises(RuntimeError) as caught:
+            dataset[0]
+        assert caught.value is mine, f"the transform raised {mine!r}, but {caught.value!r} arrived"
+    assert source.asked == [0], f"what was loaded must be kept, whatever the transform does; loads: {source.asked}"
+
+
+@level(4, "edges", points=2)
+def test_a_view_does_not_keep_what_it_looks_into(impl, fw, rng):
+    """Two numbers of a large image must not hold the whole image in memory. TensorFlow has no views."""
+    large = rng.standard_normal(1000).astype("float32")
+    alive, expected = weakref.ref(large), large[:2].copy()
+    if fw.name == "torch":
+        import torch
+
+        items = [torch.from_numpy(large)[:2]]
+    else:
+        items = [fw.array(large[:2])]
+    dataset = impl.CachedDataset(Source(items), 100)
+    fw.close(dataset[0], expected, of="item 0")
+    items.clear()
+    del large
+    gc.collect()
+    assert alive() is None, "the cache holds 8 bytes, by its books, and keeps 4000 alive: copy the view"
+    del dataset
+
+
+# ---------------------------------------------------------------------- level 5
+
+
+def at_once(number, work):
+    """Run work(0) … work(number − 1) in threads that begin together; their results. A thread that hangs is an error."""
+    together, results = threading.Barrier(number, timeout=10), [None] * number
+
+    def begin(which):
+        together.wait()
+        try:
+            results[which] = work(which), None
+        except BaseException as error:
+            results[which] = None, error
+
+    threads = [threading.Thread(target=begin, args=(which,), daemon=True) for which in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=6)
+    assert None not in results, "a thread hangs: it waits for something that nobody will do"
+    for _, error in results:
+        if error is not None:
+            raise error
+    return [result for result, _ in results]
+
+
+@level(5, "threads", points=3)
+def test_threads_that_want_the_same_item_load_it_once(impl, fw, rng):
+    arrays, tensors = some_items(fw, rng, [3])
+    dataset = impl.CachedDataset(source := Source(tensors, on_load=lambda index: time.sleep(0.1)), 1000)
+    for item in at_once(8, lambda which: dataset[0]):
+        fw.close(item, arrays[0], of="item 0, asked for by eight threads at once")
+    assert source.asked == [0], f"eight threads asked for one item at once, and it was loaded {len(source.asked)} times"
+    assert (dataset.hits, dataset.misses, dataset.bytes_held) == (7, 1, 12), (
+        f"seven of eight threads have a hit, one a miss, and 12 bytes are kept; "
+        f"counted: {dataset.hits}, {dataset.misses} and {dataset.bytes_held}"
+    )
+
+
+@level(5, "threads", points=3)
+@pytest.mark.parametrize("what", ["load", "transform"])
+def test_no_thread_waits_for_an_item_that_it_does_not_want(impl, fw, rng, what):
+    """Items 0 and 1 each wait until the other is being worked on, too; item 2 is kept, and its hit waits for nobody."""
+    arrays, tensors = some_items(fw, rng, [3, 4, 5])
+    meeting = threading.Barrier(3, timeout=4)
+
+    def meet(index):
+        if index < 2:
+            meeting.wait()
+
+    on_load = meet if what == "load" else None
+    transform = (lambda item: [meet(len(item) - 3), item][1]) if what == "transform" else None
+    dataset = impl.CachedDataset(Source(tensors, on_load), 1000, transform)
+    dataset[2]
+
+    def work(which):
+        try:
+            item = dataset[which]
+            if which == 2:
+                meeting.wait()
+            return item
+        except threading.BrokenBarrierError:
+            return None
+
+    found = at_once(3, work)
+    for which, item in enumerate(found):
+        assert item is not None, (
+            f"while one thread is busy with a {what}, others that want other items must wait for it"
+        )
+        fw.close(item, arrays[which], of=f"item {which}")
+
+
+@level(5, "threads", points=3)
+def test_a_load_that_fails_leaves_no_thread_waiting(impl, fw, rng):
+    arrays, tensors = some_items(fw, rng, [3])
+    failing = True
+
+    def on_load(index):
+        time.sleep(0.05)
+        if failing:
+            raise OSError("the disk's own")
+
+    dataset = impl.CachedDataset(Source(tensors, on_load), 1000)
+
+    def work(which):
+        with pytest.raises(OSError, match="the disk's own"):
+            dataset[0]
+
+    at_once(4, work)
+    failing = False
+    (item,) = at_once(1, lambda which: dataset[0])
+    fw.close(item, arrays[0], of="item 0, after its load had failed")
+
+
+@level(5, "threads", points=3)
+def test_the_books_are_right_after_many_threads(impl, fw, rng):
+    """Eight threads, twelve items of 8 bytes, room for five; Python changes threads as often as it can."""
+    arrays, tensors = some_items(fw, rng, [2] * 12)
+    dataset = impl.CachedDataset(source := Source(tensors), 40)
+    walks = rng.integers(0, 12, size=(8, 60)).tolist()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        found = at_once(8, lambda which: [(index, fw.numpy(dataset[index])) for index in walks[which]])
+    finally:
+        sys.setswitchinterval(interval)
+    for index, item in (pair for walk in found for pair in walk):
+        assert np.array_equal(item, arrays[index]), f"a thread asked for item {index} and got another one"
+    hits, misses, loads = dataset.hits, dataset.misses, len(source.asked)
+    assert misses == loads, f"the source was asked {loads} times; misses says {misses}"
+    assert hits + misses == 480, f"480 accesses, but {hits} hits and {misses} misses"
+    kept = misses - dataset.evictions
+    assert kept == 5 and dataset.bytes_held == 40, (
+        f"room for five items of 8 bytes: {misses} loads and {dataset.evictions} evictions leave {kept}, "
+        f"and bytes_held is {dataset.bytes_held}"
+    )
+
+
+# ---------------------------------------------------------------------- level 6
+
+
+@level(6, "workers", points=2)
+@pytest.mark.parametrize("number, batch_size", [(7, 3), (4, 2), (2, 5), (0, 2)])
+def test_batches_hold_every_item_in_order(impl, fw, rng, number, batch_size):
+    arrays = rng.standard_normal((number, 2, 3)).astype("float32")
+    source, factors = Source([fw.array(array) for array in arrays]), iter([1.0] * number + [-1.0] * number)
+    loader = impl.batches(impl.CachedDataset(source, 10_000, lambda item: item * next(factors)), batch_size)
+    starts = range(0, number, batch_size)
+    for sign in (1, -1):
+        found, expected = list(loader), len(starts)
+        count = len(found)
+        assert count == expected, f"{number} items in batches of {batch_size} are {expected} batches, not {count}"
+        for start, batch in zip(starts, found, strict=True):
+            fw.close(batch, sign * arrays[start : start + batch_size], of=f"the batch that begins at item {start}")
+    assert source.asked == list(range(number)), f"two passes must load each item once; loads: {source.asked}"
+
+
+@level(6, "workers", points=2)
+@pytest.mark.parametrize("way", ["pickle", "deepcopy"])
+def test_a_copy_takes_no_kept_item_along(impl, fw, rng, way):
+    """Also while another thread is loading: neither locks nor a gigabyte of cache can be sent to a worker."""
+    arrays, tensors = some_items(fw, rng, [2, 3])
+    dataset = impl.CachedDataset(tensors, 1000, operator.neg)
+    assert dataset.hits == 0 and dataset.misses == 0, "counts begin at 0"
+    for index in (0, 1, 1):
+        dataset[index]
+    sent = pickle.loads(pickle.dumps(dataset)) if way == "pickle" else copy.deepcopy(dataset)
+    counts = (sent.hits, sent.misses, sent.evictions, sent.bytes_held)
+    assert counts == (0, 0, 0, 0), f"the copy must begin with an empty cache; its counts are {counts}"
+    assert len(sent) == 2, f"the copy's length is {len(sent)}, not 2"
+    for index in (0, 1, 0):
+        fw.close(sent[index], -arrays[index], of=f"item {index} of the copy")
+    counts = (sent.hits, sent.misses, sent.bytes_held)
+    assert counts == (1, 2, 20), f"the copy keeps items as well: 1 hit, 2 misses, 20 bytes; counted: {counts}"
+    assert (dataset.hits, dataset.misses) == (1, 2), "accesses to the copy must not be counted by the original"
+    small = impl.CachedDataset(tensors, 8)
+    copied = pickle.loads(pickle.dumps(small))
+    copied[1], copied[0]
+    assert copied.bytes_held == 8, f"the budget of 8 bytes must be copied, too; the copy keeps {copied.bytes_held}"
+
+
+@contextmanager
+def forked():
+    """Worker processes are forked, as on Linux."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system cannot fork")
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("fork", force=True)
+    try:
+        yield
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+
+
+@level(6, "workers", points=2)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_load_each_item_once_in_two_passes(impl, fw, rng, tmp_path, workers):
+    """PyTorch: processes, a cache in each. TensorFlow: two loads at once, as the first waits for another."""
+    arrays = rng.standard_normal((6, 3)).astype("float32")
+    log, another, waits = tmp_path / "loads", threading.Event(), []
+
+    def on_load(index):
+        with log.open("a") as file:
+            file.write(f"{index} {os.getpid()}\n")
+        if fw.name == "torch" or workers == 1:
+            return
+        if index == 0:
+            waits.append(another.wait(3))
+        another.set()
+
+    dataset = impl.CachedDataset(Source([fw.array(array) for array in arrays], on_load), 1000)
+    with forked():
+        loader = impl.batches(dataset, 2, workers=workers)
+        for one_pass in ("first", "second"):
+            found = list(loader)
+            assert len(found) == 3, f"the {one_pass} pass has {len(found)} batches, not 3"
+            for start, batch in zip((0, 2, 4), found, strict=True):
+                fw.close(batch, arrays[start : start + 2], of=f"the batch at item {start} in the {one_pass} pass")
+        noted = getattr(loader, "workers", 0)
+        del loader, found
+        gc.collect()  # the worker processes end
+    loads, processes = zip(*(line.split() for line in log.read_text().splitlines()), strict=True)
+    if fw.name == "torch":
+        others = set(processes) - {str(os.getpid())}
+        number = len(others)
+        assert number == workers, f"{workers} worker processes were asked for; {number} other than the parent loaded"
+    elif workers == 2:  # a PyDataset only notes the number: Model.fit starts the threads
+        parallel = waits[0] or noted == 2
+        assert parallel, "two workers were asked for, and yet each item waits for the one before it"
+    assert sorted(loads) == list("012345"), (
+        f"in two passes each item should be loaded once, and loaded were {sorted(map(int, loads))}: "
+        "does the cache live on from one pass to the next?"
+    )
+
+
+@level(6, "workers", points=2)
+def test_a_forked_worker_waits_for_no_thread_of_its_parent(impl, fw, rng):
+    """A thread of the parent is loading item 0 while the worker is forked. TensorFlow's workers are threads."""
+    if fw.name != "torch":
+        return
+    arrays, tensors = some_items(fw, rng, [2, 2])
+    parent, loading, done = os.getpid(), threading.Event(), threading.Event()
+
+    def on_load(index):
+        if os.getpid() == parent:
+            loading.set()
+            done.wait(10)
+
+    dataset = impl.CachedDataset(Source(tensors, on_load), 1000)
+    with ThreadPoolExecutor(1) as pool, forked():
+        item = pool.submit(lambda: dataset[0])
+        assert loading.wait(5), "the source was not asked for item 0"
+        try:
+            receiver, sender = multiprocessing.Pipe(duplex=False)
+            worker = multiprocessing.Process(target=lambda: sender.send([fw.numpy(dataset[i]) for i in (0, 1)]))
+            worker.start()
+            answered = receiver.poll(5)
+            found = receiver.recv() if answered else None
+            worker.kill()
+            worker.join()
+        finally:
+            done.set()
+        assert answered, "the worker hangs: it waits for a lock, or for a load, of a thread that it does not have"
+        for index, array in enumerate(found):
+            fw.close(fw.array(array), arrays[index], of=f"item {index}, loaded by the forked worker")
+        fw.close(item.result(timeout=5), arrays[0], of="item 0, loaded by the parent's thread")
