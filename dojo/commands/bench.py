@@ -21,6 +21,7 @@ from rich.table import Table
 
 from dojo.adapters import is_installed
 from dojo.catalog import FRAMEWORKS, ROOT, Catalog
+from dojo.clone import clone
 
 KATA = "softmax"
 WATCHED = "attention"
@@ -68,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
 def measure_check(table: Table, folder: Path, framework: str, rounds: int) -> None:
     """`pytest -k softmax` in one framework, in this repository and in one of 177 katas, against the bare import."""
     few, many = folder / f"{framework}-few", folder / f"{framework}-many"
-    copy_project(few, framework)
-    copy_project(many, framework)
+    clone(few, KATA, framework)
+    clone(many, KATA, framework)
     add_dummies(many)
     check = [sys.executable, "-m", "pytest", "-k", KATA]
     times = side_by_side(
@@ -91,7 +92,7 @@ def measure_check(table: Table, folder: Path, framework: str, rounds: int) -> No
 def measure_watch(table: Table, folder: Path, framework: str) -> None:
     """From a save to its verdict under watch, against a cold `pytest -k` of the same kata, by turns."""
     project = folder / f"{framework}-watched"
-    copy_project(project, framework, kata=WATCHED)
+    clone(project, WATCHED, framework)
     file = Catalog(project / "katas").find(WATCHED).implementation(framework, project / "katas")
     verdicts, cold = [], []
     with watching(project) as verdict:
@@ -133,24 +134,11 @@ def watching(project: Path) -> Iterator[Callable[[], None]]:
 def measure_unchanged(table: Table, folder: Path, rounds: int) -> None:
     """`dojo check` of everything where every kata is solved and nothing has changed since the last check."""
     project = folder / "solved"
-    copy_project(project, *FRAMEWORKS, kata=None)
+    clone(project, None, *FRAMEWORKS)
     check = [sys.executable, "-m", "dojo", "check"]
     _seconds(check, project)
     seconds = statistics.median(_seconds(check, project) for _ in range(rounds))
     _row(table, f"check of {len(Catalog().katas)} solved katas, unchanged", seconds, "", UNCHANGED_SECONDS)
-
-
-def copy_project(target: Path, *frameworks: str, kata: str | None = KATA) -> None:
-    """A fresh clone in which one kata is solved, or every one, in these frameworks."""
-    target.mkdir()
-    for name in ("dojo", "katas"):
-        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("conftest.py", "pyproject.toml", "dojo.toml"):
-        shutil.copy(ROOT / name, target / name)
-    for solved in Catalog().select([kata] if kata else []):
-        for framework in set(frameworks) & set(solved.frameworks):
-            solution = solved.implementation(framework, ROOT / "solutions")
-            shutil.copy(solution, solved.implementation(framework, target / "katas"))
 
 
 def add_dummies(project: Path) -> None:
