@@ -18,7 +18,7 @@ KATAS = Catalog().katas
 
 def job_of(path: Path) -> Job:
     kata: Kata = KATAS[path.parent.name]
-    return Job(kata, path.stem.rsplit("_", 1)[1], path.parents[2], (PATIENT, "--no-diagnosis"))
+    return Job(kata, path.stem.rsplit("_", 1)[1], path.parents[2], (PATIENT,))
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,13 @@ def test_a_right_solution_in_another_style_passes(results, path):
         assert result.first_open and result.first_open.number == stop, told
     else:
         assert result.state is State.PASSED, told
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_a_right_solution_is_never_diagnosed(results, path):
+    """But at the level that a slow one must stop at: there it may make the very mistake that it is told."""
+    said = [test for level in results[path].levels for test in level.tests if test.diagnosis]
+    assert not [test.diagnosis for test in said if test.level != stops_at(path)]
 
 
 @pytest.mark.parametrize("kata", KATAS.values(), ids=KATAS)

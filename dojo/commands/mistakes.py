@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     wanted = selected(args)
     with tempfile.TemporaryDirectory(prefix="dojo-mistakes-") as folder, Runner() as runner:
-        jobs = make_jobs(wanted, Path(folder))
+        jobs = make_jobs(wanted, Path(folder), "--no-diagnosis")
         wrong = []
         ended = track(runner.run(jobs), "mistakes", len(jobs), console=console, transient=True)
         for job, result in ended:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if wrong or not jobs else 0
 
 
-def make_jobs(wanted: list[tuple], folder: Path) -> dict[Job, Mistake]:
+def make_jobs(wanted: list[tuple], folder: Path, *options: str) -> dict[Job, Mistake]:
     """A job per mistake, numpy's first: while they run, the other frameworks are imported."""
     jobs = {}
     for kata, framework in sorted(wanted, key=lambda pair: FRAMEWORKS.index(pair[1])):
@@ -42,7 +42,8 @@ def make_jobs(wanted: list[tuple], folder: Path) -> dict[Job, Mistake]:
         for mistake in read_mistakes(kata):
             if mistake.framework == framework:
                 tree = folder / str(len(jobs))
-                jobs[job_for(kata, framework, apply(mistake, source, file), tree, mistake.name, PATIENT)] = mistake
+                edited = apply(mistake, source, file)
+                jobs[job_for(kata, framework, edited, tree, mistake.name, PATIENT, *options)] = mistake
     return jobs
 
 
