@@ -100,7 +100,12 @@ def _equal(a: np.ndarray, b: np.ndarray) -> bool:
 
 def sentence(found: list[str]) -> str:
     """The diagnosis in words; '' where nothing fits."""
-    found = [says.removesuffix(".") for says in found]
-    if len(found) < 2:
-        return "".join(f"{says}." for says in found)
-    return "one of these: " + "; or ".join(found) + "."
+    told = [as_sentence(says) for says in found]
+    return f"Either: {' Or: '.join(told)}" if len(told) > 1 else "".join(told)
+
+
+def as_sentence(says: str) -> str:
+    """With a capital, unless it begins with a piece of code, and a full stop."""
+    word = says.split()[0]
+    begin = says[0].upper() if word.isalpha() and word.islower() else says[0]
+    return f"{begin}{says[1:].removesuffix('.')}."

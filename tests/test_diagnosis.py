@@ -6,6 +6,7 @@ import pytest
 
 from dojo.catalog import Catalog
 from dojo.commands.mistakes import make_jobs
+from dojo.diagnosis import as_sentence
 from dojo.runner import Runner
 
 NAMED_AT_LEAST = 0.95
@@ -26,7 +27,7 @@ def told(tmp_path_factory):
 
 
 def is_named(mistake, diagnosis):
-    return mistake.says.removesuffix(".") in diagnosis
+    return as_sentence(mistake.says) in diagnosis
 
 
 @pytest.mark.timeout(3600)

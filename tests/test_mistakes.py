@@ -77,7 +77,7 @@ class TestDiagnosis:
         return solved
 
     def test_equal_numbers_are_named_however_they_came_about(self, known):
-        assert self.said(known, "def double(x):\n    return x + x + x\n") == ["it is tripled."]
+        assert self.said(known, "def double(x):\n    return x + x + x\n") == ["It is tripled."]
 
     def test_other_numbers_are_not(self, known):
         assert self.said(known, "def double(x):\n    return x + x + x + x\n") == []
@@ -85,8 +85,7 @@ class TestDiagnosis:
     def test_two_that_fit_equally_are_both_named(self, known):
         known.write("solutions/basics/double/mistakes.toml", self.TWO + self.TWO.replace("it is tripled", "it grew"))
         (told,) = self.said(known, "def double(x):\n    return 3 * x\n")
-        assert "it is tripled" in told
-        assert "it grew" in told
+        assert told == "Either: It is tripled. Or: It grew."
 
     def test_a_right_solution_is_never_diagnosed(self, known):
         assert self.said(known, "def double(x):\n    return 2 * x\n") == []
@@ -97,15 +96,15 @@ class TestDiagnosis:
         )
         errors = MISTAKE.format(name="err", level=1, find="x + x", put="x.no").replace("it is wrong", "no such thing")
         known.write("solutions/basics/double/mistakes.toml", shapes + errors)
-        assert self.said(known, "def double(x):\n    return (2 * x).reshape(1, -1)\n") == ["new axis."]
-        assert self.said(known, "def double(x):\n    y = x\n    return y.no\n") == ["no such thing."]
+        assert self.said(known, "def double(x):\n    return (2 * x).reshape(1, -1)\n") == ["New axis."]
+        assert self.said(known, "def double(x):\n    y = x\n    return y.no\n") == ["No such thing."]
 
     def test_it_can_be_turned_off(self, known):
         known.kata("double", numpy="def double(x):\n    return 3 * x\n")
-        assert "it is tripled" in known.pytest("-k", "double").stdout
-        assert "it is tripled" not in known.pytest("-k", "double", "--no-diagnosis").stdout
+        assert "It is tripled" in known.pytest("-k", "double").stdout
+        assert "It is tripled" not in known.pytest("-k", "double", "--no-diagnosis").stdout
         known.write("dojo.toml", "diagnosis = false")
-        assert "it is tripled" not in known.pytest("-k", "double").stdout
+        assert "It is tripled" not in known.pytest("-k", "double").stdout
 
     def test_a_broken_mistakes_file_is_no_business_of_the_learners(self, known):
         known.write("solutions/basics/double/mistakes.toml", "[[")
