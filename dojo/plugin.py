@@ -425,6 +425,7 @@ def fw(framework: str, request: pytest.FixtureRequest):
     from dojo.adapters import open_adapter
 
     adapter = open_adapter(framework)
+    adapter.wake()
     adapter.seed(_seed(request))
     return adapter
 

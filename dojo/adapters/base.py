@@ -213,6 +213,9 @@ class FrameworkAdapter(ABC):
     def parameters(self, model: Any) -> dict[str, Any]:
         """Name to trainable tensor."""
 
+    def wake(self) -> None:  # noqa: B027 - most have nothing to start
+        """Start what the framework would start at its first operation, without a word; never before a fork."""
+
     @abstractmethod
     def seed(self, n: int) -> None:
         """Seed the framework's own random numbers."""

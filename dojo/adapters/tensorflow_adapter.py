@@ -97,6 +97,10 @@ class Adapter(FrameworkAdapter):
     def parameters(self, model: Any) -> dict[str, Any]:
         return {getattr(v, "path", v.name): v for v in model.trainable_variables}
 
+    def wake(self) -> None:
+        with _quiet():  # where there is no GPU it says so, loudly
+            tf.config.list_logical_devices()
+
     def seed(self, n: int) -> None:
         keras.utils.set_random_seed(n)
         random.seed(n)
