@@ -365,19 +365,19 @@ def drawn_shapes(rng, count, height, width):
 
 
 @level(7, "learns", points=2)
-@pytest.mark.timeout(120)  # eager TensorFlow takes ten seconds on an idle machine
+@pytest.mark.timeout(120)  # an eager loop in TensorFlow is slow
 def test_shapes_in_noise_are_found(impl, fw, rng):
     """Trained on 16 images of 22 × 19 pixels, tried on 16 others of 21 × 27.
 
-    Over ten seeds in both frameworks the mean intersection over union is 0.88 to 0.94. The baseline knows a pixel's
+    Over ten seeds in both frameworks the mean intersection over union is 0.84 to 0.93. The baseline knows a pixel's
     brightness alone: the best of all thresholds, chosen on the very images that it is tried on, reaches 0.54 to 0.57.
     """
     images, inside = drawn_shapes(rng, 16, 22, 19)
     others, wanted = drawn_shapes(rng, 16, 21, 27)
-    net, steps = impl.UNet(width=8, depth=2), 60
+    net, steps = impl.UNet(width=8, depth=2), 40
     fw.call(net, fw.images(images[:1]))
     first = dice(unet_by_hand(fw, net, images, 2, training=True), inside)
-    losses = impl.train(net, fw.images(images), fw.images(inside.astype(float)), steps)
+    losses = impl.train(net, fw.images(images), fw.images(inside.astype(float)), steps, learning_rate=0.02)
     assert len(losses) == steps and all(isinstance(loss, float) for loss in losses), (
         f"expected the loss of each of {steps} steps, as Python floats"
     )
@@ -389,8 +389,8 @@ def test_shapes_in_noise_are_found(impl, fw, rng):
     reached = overlap(found, wanted).mean()
     baseline = max(overlap(others > threshold, wanted).mean() for threshold in np.linspace(-4, 4, 81))
     assert baseline < 0.65, f"a threshold on the brightness should do worse; it reaches {baseline:.2f}"
-    assert reached > 0.8, (
-        f"on images not trained on, prediction and shape overlap by {reached:.2f}; 0.8 is asked for, and a threshold "
+    assert reached > 0.75, (
+        f"on images not trained on, prediction and shape overlap by {reached:.2f}; 0.75 is asked for, and a threshold "
         f"on the brightness reaches {baseline:.2f}"
     )
 
