@@ -6,6 +6,7 @@ It touches only tests below katas/; other tests run as pytest runs them.
 import faulthandler
 import json
 import re
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -190,18 +191,22 @@ class Dojo:
         if _result not in item.stash or not self.diagnosing:
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        begun = time.process_time(), time.monotonic()
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        cost = time.process_time() - begun[0], time.monotonic() - begun[1]
         kata, framework = _key(item)
         if (error := item.stash.get(_error, None)) and (kata.slug, framework) not in self.diagnosed:
             self.diagnosed.add((kata.slug, framework))
-            self._diagnose(item, nextitem, error)
+            self._diagnose(item, nextitem, error, cost)
             reports[-1].dojo = _event_of(item)
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
         return True
 
-    def _diagnose(self, item: pytest.Item, nextitem: pytest.Item | None, error: BaseException) -> None:
+    def _diagnose(
+        self, item: pytest.Item, nextitem: pytest.Item | None, error: BaseException, cost: tuple[float, float]
+    ) -> None:
         from dojo.diagnosis import diagnose, sentence
 
         def rerun(module: object) -> BaseException | None:
@@ -215,7 +220,7 @@ class Dojo:
 
         (kata, framework), result = _key(item), item.stash[_result]
         solutions = self.config.rootpath / "solutions"
-        result.diagnosis = sentence(diagnose(error, kata, framework, result.level, solutions, rerun, result.seconds))
+        result.diagnosis = sentence(diagnose(error, kata, framework, result.level, solutions, rerun, cost))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function):

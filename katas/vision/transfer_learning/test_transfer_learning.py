@@ -259,7 +259,7 @@ def small_backbone(fw):
         layers = []
         for channels, out, stride in sizes:
             layers += [nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
-        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return nn.Sequential(nn.Sequential(*layers), nn.AdaptiveAvgPool2d(1), nn.Flatten())  # nested, as a ResNet is
     from keras import Input, Sequential, layers
 
     stack = [Input((12, 12, 1))]
@@ -271,7 +271,7 @@ def small_backbone(fw):
 
 def weights_of(fw, backbone):
     """('norm' or 'convolution', array) of everything that the small backbone keeps."""
-    kept = backbone.children() if fw.name == "torch" else backbone.layers
+    kept = backbone.modules() if fw.name == "torch" else backbone.layers
     for layer in kept:
         if "Conv2" in type(layer).__name__ or "Norm" in type(layer).__name__:
             kind = "norm" if "Norm" in type(layer).__name__ else "convolution"
@@ -334,7 +334,9 @@ def test_a_frozen_backbone_runs_in_evaluation_mode_in_training_too(impl, fw, rng
     model = impl.Classifier(warmed(fw, rng), NUMBERS, 5, pretrained=True)
     images, _ = some_images(fw, rng)
     before = list(weights_of(fw, model.backbone))
+    fresh = model(images)
     expected = fw.numpy(fw.call(model, images, training=False))
+    fw.close(fresh, expected, of="logits of a fresh classifier", rtol=0, atol=1e-6)
     fw.close(fw.call(model, images, training=True), expected, of="logits in training mode", rtol=0, atol=1e-6)
     moved = {kind: size for kind, size in changes(fw, before, model.backbone).items() if size}
     assert not moved, f"a forward pass in training mode changed the backbone: {moved}"
@@ -359,6 +361,7 @@ def test_a_net_that_is_not_pretrained_trains_as_a_whole(impl, fw, rng):
     images, labels = some_images(fw, rng)
     free, every = trainable(fw, model), HEAD + CONVOLUTIONS + NORMS
     assert free == every, f"{free} of {every} numbers are trainable; nothing of a net of one's own is frozen"
+    fw.call(model, images)  # leaves PyTorch's in evaluation mode: fit must set its own
     before = list(weights_of(fw, model.backbone))
     impl.fit(model, images, labels, 2, np.random.default_rng(0), rate=0.01)
     still = [kind for kind, size in changes(fw, before, model.backbone).items() if size < 1e-4]
