@@ -90,8 +90,9 @@ def same_failure(one: BaseException, other: BaseException | None) -> bool:
 
 
 def _words(error: BaseException) -> str:
-    """Its message, without what pytest adds to an assertion, and without addresses: those differ from run to run."""
-    return re.sub(r"0x[0-9a-f]+", "", str(error).partition("\nassert ")[0])
+    """Its message, without what pytest adds to an assertion, and without what differs from run to run: addresses, and
+    the numbers that Keras gives its layers (conv2d_4)."""
+    return re.sub(r"0x[0-9a-f]+|\B_\d+\b", "", str(error).partition("\nassert ")[0])
 
 
 def _subject(error: CheckFailed) -> str:
