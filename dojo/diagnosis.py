@@ -22,6 +22,7 @@ from dojo.mistakes import Mistake, apply, read_mistakes
 # What all reruns of one failure may take together, in seconds: of the processor, and by the clock. The second is for
 # tests that wait for other processes; on a busy machine everything waits, and a diagnosis should not depend on that.
 BUDGET, PATIENCE = 1.0, 3.0
+_FIRST = 0.5  # what the first run of a test may have spent on starting the framework's machinery
 _CLOSE = 1e-4  # relative; a mistake's own rerun differs by rounding alone
 
 
@@ -43,14 +44,15 @@ def diagnose(
         rerun: runs the same test, with the same random numbers, on another module; returns what it raised.
         cost: how long the test takes once: seconds of the processor, and by the clock.
     """
-    begun = time.process_time(), time.monotonic()
-    found = []
+    worked, waited, once, found = 0.0, 0.0, cost[0] - _FIRST, []
     for mistake in _candidates(kata, framework, level, solutions):
-        worked, waited = time.process_time() - begun[0], time.monotonic() - begun[1]
-        if worked + cost[0] > BUDGET or waited + cost[1] > PATIENCE:
+        if worked + once > BUDGET or waited + cost[1] > PATIENCE:
             break
+        begun = time.process_time(), time.monotonic()
         if same_failure(error, _try(mistake, kata, framework, solutions, rerun)):
             found.append(mistake.says)
+        once = time.process_time() - begun[0]
+        worked, waited = worked + once, waited + time.monotonic() - begun[1]
     return found
 
 

@@ -2,6 +2,10 @@
 
 import pytest
 
+from dojo.commands.mistakes import judge_diagnosis
+from dojo.grading import KataResult
+from dojo.mistakes import Mistake
+
 MISTAKE = """
 [[mistake]]
 name = "{name}"
@@ -9,6 +13,20 @@ says = "it is wrong"
 level = {level}
 numpy = {{ find = "{find}", put = "{put}" }}
 """
+
+
+@pytest.mark.parametrize(
+    ("told", "complaint"),
+    [
+        ("", ""),
+        ("It is wrong.", ""),
+        ("Either: It is tripled. Or: It is wrong.", ""),
+        ("It is tripled.", "double in numpy: 'a' is diagnosed as another mistake: It is tripled."),
+    ],
+)
+def test_only_another_mistake_alone_is_a_wrong_diagnosis(told, complaint):
+    mistake = Mistake("a", "it is wrong", 1, "numpy", ())
+    assert judge_diagnosis(mistake, KataResult("basics", "double", "numpy", []), told) == complaint
 
 
 @pytest.fixture
@@ -26,7 +44,13 @@ def mistakes(project, content):
 def test_a_mistake_refused_at_its_level_is_well(solved):
     done = mistakes(solved, MISTAKE.format(name="square", level=2, find="x + x", put="x * x"))
     assert done.returncode == 0
-    assert "1 passed, 0 failed" in done.stdout
+    assert "1 passed, 0 failed; the diagnosis named 1 of 1" in done.stdout
+
+
+def test_two_mistakes_that_no_test_tells_apart_are_named_together(solved):
+    other = MISTAKE.format(name="same", level=2, find="x + x", put="x ** 2").replace("it is wrong", "it is squared")
+    done = mistakes(solved, MISTAKE.format(name="square", level=2, find="x + x", put="x * x") + other)
+    assert "2 passed, 0 failed; the diagnosis named 2 of 2" in done.stdout
 
 
 def test_a_mistake_that_no_test_refuses_is_told(solved):

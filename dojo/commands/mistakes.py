@@ -1,4 +1,7 @@
-"""Prove that the tests refuse every mistake of mistakes.toml, and first at the level that it names."""
+"""Prove that the tests refuse every mistake of mistakes.toml, and first at the level that it names.
+
+Also hands in each mistake as if a learner had written it, and says how many of them the diagnosis names as themselves.
+"""
 
 import argparse
 import tempfile
@@ -9,6 +12,7 @@ from rich.progress import track
 
 from dojo.catalog import FRAMEWORKS, shown
 from dojo.commands import add_selection, selected
+from dojo.diagnosis import as_sentence
 from dojo.grading import KataResult
 from dojo.mistakes import Mistake, apply, read_mistakes
 from dojo.runner import Job, Runner
@@ -23,18 +27,20 @@ def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     wanted = selected(args)
     with tempfile.TemporaryDirectory(prefix="dojo-mistakes-") as folder, Runner() as runner:
-        jobs = make_jobs(wanted, Path(folder), "--no-diagnosis")
-        wrong = []
+        jobs = make_jobs(wanted, Path(folder))
+        wrong, named = [], 0
         ended = track(runner.run(jobs), "mistakes", len(jobs), console=console, transient=True)
         for job, result in ended:
-            if complaint := judge(jobs[job], result):
+            told = diagnosis_of(result)
+            named += is_named(jobs[job], told)
+            if complaint := judge(jobs[job], result) or judge_diagnosis(jobs[job], result, told):
                 wrong.append(complaint)
                 console.print(f"[red]✗[/] {complaint}", soft_wrap=True)
-    console.print(f"{len(jobs) - len(wrong)} passed, {len(wrong)} failed")
+    console.print(f"{len(jobs) - len(wrong)} passed, {len(wrong)} failed; the diagnosis named {named} of {len(jobs)}")
     return 1 if wrong or not jobs else 0
 
 
-def make_jobs(wanted: list[tuple], folder: Path, *options: str) -> dict[Job, Mistake]:
+def make_jobs(wanted: list[tuple], folder: Path) -> dict[Job, Mistake]:
     """A job per mistake, numpy's first: while they run, the other frameworks are imported."""
     jobs = {}
     for kata, framework in sorted(wanted, key=lambda pair: FRAMEWORKS.index(pair[1])):
@@ -42,8 +48,7 @@ def make_jobs(wanted: list[tuple], folder: Path, *options: str) -> dict[Job, Mis
         for mistake in read_mistakes(kata):
             if mistake.framework == framework:
                 tree = folder / str(len(jobs))
-                edited = apply(mistake, source, file)
-                jobs[job_for(kata, framework, edited, tree, mistake.name, PATIENT, *options)] = mistake
+                jobs[job_for(kata, framework, apply(mistake, source, file), tree, mistake.name, PATIENT)] = mistake
     return jobs
 
 
@@ -57,3 +62,18 @@ def judge(mistake: Mistake, result: KataResult) -> str:
         reason = next((test.message for test in first.tests if test.message), result.message)
         return f"{name} is refused at level {first.number}, not at level {mistake.level}: {reason}"
     return ""
+
+
+def diagnosis_of(result: KataResult) -> str:
+    return "".join(test.diagnosis for level in result.levels for test in level.tests)
+
+
+def is_named(mistake: Mistake, told: str) -> bool:
+    return as_sentence(mistake.says) in told
+
+
+def judge_diagnosis(mistake: Mistake, result: KataResult, told: str) -> str:
+    """What is wrong with the diagnosis of a mistake; '' where it names it, perhaps among others, or names nothing."""
+    if not told or is_named(mistake, told):
+        return ""
+    return f"{result.slug} in {mistake.framework}: {mistake.name!r} is diagnosed as another mistake: {told}"
