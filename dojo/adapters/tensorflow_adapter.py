@@ -32,6 +32,8 @@ def _quiet() -> Iterator[None]:
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["KERAS_HOME"] = str(ROOT / ".dojo" / "keras")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# oneDNN compiles a kernel for each new shape, which costs more than all that a test computes with it.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 with _quiet():
     import keras
     import tensorflow as tf
