@@ -57,8 +57,8 @@ class Adapter(FrameworkAdapter):
                 pass  # somebody has run an operation already: the threads are as they are
 
     def _tensor(self, x: np.ndarray, dtype: str) -> tf.Tensor:
-        with tf.device(self.device):
-            return tf.cast(tf.constant(np.array(x)), dtype)
+        with tf.device(self.device):  # converted by NumPy: a cast of TensorFlow's is one more operation
+            return tf.constant(x.astype(tf.as_dtype(dtype).as_numpy_dtype))
 
     def numpy(self, t: Any) -> np.ndarray:
         if self.dtype_name(t) == "bfloat16":
