@@ -82,7 +82,7 @@ def solutions(session: nox.Session) -> None:
 
 @nox.session
 def mistakes(session: nox.Session) -> None:
-    """Prove that the tests refuse every known mistake, at its level."""
+    """Prove that the tests refuse every known mistake, at its level, and that the diagnosis names it."""
     dojo(session, "mistakes")
 
 
@@ -106,6 +106,8 @@ def tests(session: nox.Session) -> None:
         "auto",
         "--dist",
         "loadfile",
+        "-m",
+        "not proof",
         "tests",
         *session.posargs,
         external=True,

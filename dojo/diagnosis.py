@@ -3,11 +3,14 @@
 A diagnosis is given only for numbers, shapes or errors that equal a mistake's. Several mistakes that fit are all named.
 """
 
+import difflib
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -19,11 +22,30 @@ from dojo.errors import DojoError
 from dojo.loader import load
 from dojo.mistakes import Mistake, apply, read_mistakes
 
-# What all reruns of one failure may take together, in seconds: of the processor, and by the clock. The second is for
-# tests that wait for other processes; on a busy machine everything waits, and a diagnosis should not depend on that.
-BUDGET, PATIENCE = 1.0, 3.0
-_FIRST = 0.5  # what the first run of a test may have spent on starting the framework's machinery
+_FIRST = 0.5  # seconds that the first run of a test may have spent on starting the framework's machinery
 _CLOSE = 1e-4  # relative; a mistake's own rerun differs by rounding alone
+
+
+@dataclass
+class Budget:
+    """What all reruns for one kata may take together, in seconds: of the processor, and by the clock.
+
+    The second is for tests that wait for other processes; on a busy machine everything waits, and a diagnosis should
+    not depend on that.
+    """
+
+    work: float = 1.0
+    patience: float = 3.0
+
+    def allows(self, cost: tuple[float, float]) -> bool:
+        return cost[0] <= self.work and cost[1] <= self.patience
+
+    @contextmanager
+    def spend(self) -> Iterator[None]:
+        begun = time.process_time(), time.monotonic()
+        yield
+        self.work -= time.process_time() - begun[0]
+        self.patience -= time.monotonic() - begun[1]
 
 
 def diagnose(
@@ -31,47 +53,63 @@ def diagnose(
     kata: Kata,
     framework: str,
     level: int,
-    solutions: Path,
+    trees: tuple[Path, Path],
     rerun: Callable[[ModuleType], BaseException | None],
     cost: tuple[float, float],
+    budget: Budget,
 ) -> list[str]:
     """What the mistakes that fit the failure are called by `says`.
 
     Args:
         error: what the learner's code made the test raise.
         level: where the test stands: a mistake that an earlier or a later level refuses first would not end here.
-        solutions: the tree of the reference solutions.
+        trees: the tree of the learner's implementation, and that of the reference solutions.
         rerun: runs the same test, with the same random numbers, on another module; returns what it raised.
         cost: how long the test takes once: seconds of the processor, and by the clock.
+        budget: what may be spent, and is.
     """
-    worked, waited, once, found = 0.0, 0.0, cost[0] - _FIRST, []
-    for mistake in _candidates(kata, framework, level, solutions):
-        if worked + once > BUDGET or waited + cost[1] > PATIENCE:
+    cost, found = (cost[0] - _FIRST, cost[1] - _FIRST), []
+    for mistake, source in _candidates(kata, framework, level, trees):
+        if not budget.allows(cost):
             break
-        begun = time.process_time(), time.monotonic()
-        if same_failure(error, _try(mistake, kata, framework, solutions, rerun)):
-            found.append(mistake.says)
-        once = time.process_time() - begun[0]
-        worked, waited = worked + once, waited + time.monotonic() - begun[1]
+        before = budget.work, budget.patience
+        with budget.spend():
+            if same_failure(error, _try(source, kata.implementation(framework, trees[1]), rerun)):
+                found.append(mistake.says)
+        cost = before[0] - budget.work, before[1] - budget.patience
     return found
 
 
-def _candidates(kata: Kata, framework: str, level: int, solutions: Path) -> list[Mistake]:
+def _candidates(kata: Kata, framework: str, level: int, trees: tuple[Path, Path]) -> list[tuple[Mistake, str]]:
+    """The level's mistakes, made in the solution; those first that read most like the learner's code.
+
+    Where the time does not suffice for all of them, it should go to the likeliest.
+    """
+    mine, solution = (kata.implementation(framework, tree) for tree in trees)
     try:
-        mistakes = read_mistakes(kata, solutions)
+        right = solution.read_text(encoding="utf-8")
+        mistakes = [
+            each for each in read_mistakes(kata, trees[1]) if (each.framework, each.level) == (framework, level)
+        ]
+        made = [(mistake, apply(mistake, right, solution.name)) for mistake in mistakes]
     except DojoError:
         return []  # a broken mistakes.toml is no business of the learner's
-    return [mistake for mistake in mistakes if mistake.framework == framework and mistake.level == level]
+    lines = difflib.SequenceMatcher(None, b=mine.read_text(encoding="utf-8").splitlines(), autojunk=False)
+
+    def likeness(candidate: tuple[Mistake, str]) -> float:
+        lines.set_seq1(candidate[1].splitlines())
+        return lines.ratio()
+
+    return sorted(made, key=likeness, reverse=True)
 
 
-def _try(mistake: Mistake, kata: Kata, framework: str, solutions: Path, rerun: Callable) -> BaseException | None:
-    """What the test raises on the solution with the mistake made; leaves no trace in the import system."""
-    solution = kata.implementation(framework, solutions)
+def _try(source: str, solution: Path, rerun: Callable) -> BaseException | None:
+    """What the test raises on `source` in place of the solution; leaves no trace in the import system."""
     before_path, before_module = list(sys.path), sys.modules.get(solution.stem)
     with tempfile.TemporaryDirectory(prefix="dojo-diagnosis-") as folder:
         file = Path(folder) / solution.name
         try:
-            file.write_text(apply(mistake, solution.read_text(encoding="utf-8"), file.name), encoding="utf-8")
+            file.write_text(source, encoding="utf-8")
             return rerun(load(file))
         except Exception as error:
             return error

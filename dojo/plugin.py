@@ -86,9 +86,11 @@ class Dojo:
         self.hang = None  # the file for the stack of a test that hangs
         self.stopped: dict[tuple[str, str], int] = {}  # (kata, framework) to the first level that was not passed
         self.modules: dict[Path, object] = {}  # implementation file to its module, or to the error of its import
-        # What is diagnosed: the first failure of each kata, by standing in each known mistake for the implementation.
+        # What is diagnosed: each kata's failures until one is named, by standing in each known mistake for the
+        # implementation.
         self.diagnosing = self.settings.diagnosis and not option.no_diagnosis and option.impl != "solutions"
         self.diagnosed: set[tuple[str, str]] = set()
+        self.budgets: dict[tuple[str, str], object] = {}  # (kata, framework) to what its diagnosis may still cost
         self.stand_in, self.stand_in_error = None, None
         # Some tests of a kata were left out, so what ran says nothing about the whole.
         self.partial = any("::" in argument for argument in config.args) or option.maxfail
@@ -196,7 +198,6 @@ class Dojo:
         cost = time.process_time() - begun[0], time.monotonic() - begun[1]
         kata, framework = _key(item)
         if (error := item.stash.get(_error, None)) and (kata.slug, framework) not in self.diagnosed:
-            self.diagnosed.add((kata.slug, framework))
             self._diagnose(item, nextitem, error, cost)
             reports[-1].dojo = _event_of(item)
         for report in reports:
@@ -207,7 +208,7 @@ class Dojo:
     def _diagnose(
         self, item: pytest.Item, nextitem: pytest.Item | None, error: BaseException, cost: tuple[float, float]
     ) -> None:
-        from dojo.diagnosis import diagnose, sentence
+        from dojo.diagnosis import Budget, diagnose, sentence
 
         def rerun(module: object) -> BaseException | None:
             self.stand_in, self.stand_in_error = module, None
@@ -219,8 +220,11 @@ class Dojo:
             return self.stand_in_error
 
         (kata, framework), result = _key(item), item.stash[_result]
-        solutions = self.config.rootpath / "solutions"
-        result.diagnosis = sentence(diagnose(error, kata, framework, result.level, solutions, rerun, cost))
+        trees = self.tree, self.config.rootpath / "solutions"
+        budget = self.budgets.setdefault((kata.slug, framework), Budget())
+        result.diagnosis = sentence(diagnose(error, kata, framework, result.level, trees, rerun, cost, budget))
+        if result.diagnosis:
+            self.diagnosed.add((kata.slug, framework))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function):

@@ -53,6 +53,15 @@ def test_two_mistakes_that_no_test_tells_apart_are_named_together(solved):
     assert "2 passed, 0 failed; the diagnosis named 2 of 2" in done.stdout
 
 
+def test_too_few_that_the_diagnosis_names_are_told(solved):
+    """Numbers that are others each time can be no mistake's."""
+    always_other = MISTAKE.format(name="dice", level=2, find="x + x", put="x + __import__('secrets').randbelow(10**9)")
+    done = mistakes(solved, always_other)
+    assert done.returncode == 1
+    assert "1 passed, 0 failed; the diagnosis named 0 of 1" in done.stdout
+    assert "the diagnosis should name 95% at least" in done.stdout
+
+
 def test_a_mistake_that_no_test_refuses_is_told(solved):
     done = mistakes(solved, MISTAKE.format(name="other style", level=2, find="x + x", put="x * 2"))
     assert done.returncode == 1
@@ -83,6 +92,27 @@ def test_a_broken_file_is_told_in_a_sentence(solved, content, told):
     assert "Traceback" not in done.stderr
 
 
+SLOW = """
+import time
+from dojo import level
+
+
+@level(1, "entries")
+def test_slowly(impl, fw):
+    end = time.process_time() + {seconds}
+    while time.process_time() < end:
+        pass
+    fw.close(impl.double(fw.array([5.0])), [10.0])
+"""
+
+QUICK = """
+
+@level(1, "entries")
+def test_quickly(impl, fw):
+    fw.close(impl.double(fw.array([7.0])), [14.0])
+"""
+
+
 class TestDiagnosis:
     """A failure that equals a known mistake's is named."""
 
@@ -90,8 +120,8 @@ class TestDiagnosis:
         name="triple", level=2, find="x + x", put="3 * x"
     ).replace("it is wrong", "it is tripled")
 
-    def said(self, project, stub, *args):
-        project.kata("double", numpy=stub)
+    def said(self, project, stub, *args, **kata):
+        project.kata("double", numpy=stub, **kata)
         (result,) = project.graded("double", *args).values()
         return [test["diagnosis"] for level in result["levels"] for test in level["tests"] if test["diagnosis"]]
 
@@ -122,6 +152,18 @@ class TestDiagnosis:
         known.write("solutions/basics/double/mistakes.toml", shapes + errors)
         assert self.said(known, "def double(x):\n    return (2 * x).reshape(1, -1)\n") == ["New axis."]
         assert self.said(known, "def double(x):\n    y = x\n    return y.no\n") == ["No such thing."]
+
+    def test_a_later_failure_is_named_where_the_first_takes_too_long_to_run_again(self, known):
+        known.write("solutions/basics/double/mistakes.toml", self.TWO.replace("level = 2", "level = 1"))
+        tests = SLOW.format(seconds=2) + QUICK
+        assert self.said(known, "def double(x):\n    return 3 * x\n", tests=tests) == ["It is tripled."]
+
+    @pytest.mark.parametrize(("formula", "told"), [("x * x", "It is wrong."), ("3 * x", "It is tripled.")])
+    def test_what_reads_most_alike_is_tried_first(self, known, formula, told):
+        """There is time for one rerun here."""
+        known.write("solutions/basics/double/mistakes.toml", self.TWO.replace("level = 2", "level = 1"))
+        tests = SLOW.format(seconds=0.8)
+        assert self.said(known, f"def double(x):\n    return {formula}\n", tests=tests) == [told]
 
     def test_it_can_be_turned_off(self, known):
         known.kata("double", numpy="def double(x):\n    return 3 * x\n")

@@ -24,7 +24,7 @@ def messages(result):
     return [test["message"] for level in result["levels"] for test in level["tests"] if test["message"]]
 
 
-def test_each_kata_gets_its_own_verdict(fork, project, stub, right):
+def test_each_kata_gets_its_own_verdict(fork, project, right):
     project.write("dojo.toml", "test_seconds = 2\n")
     project.kata("double", numpy=right)
     project.kata("triple", numpy=LOOP)
@@ -45,7 +45,7 @@ def test_no_child_is_a_fresh_interpreter(fork, project, right):
     assert result["score"] == 5
 
 
-def test_none_outlives_its_driver(fork, project, stub):
+def test_none_outlives_its_driver(fork, project):
     project.kata("double", numpy=LOOP)
     mark = f"DOJO_TEST_{os.getpid()}_{time.monotonic_ns()}"
     driver = subprocess.Popen(

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     table = Table("measured", "median", "against", "ratio", "at most", "", box=None)
     with tempfile.TemporaryDirectory(prefix="dojo-bench-") as folder:
-        for framework in ("numpy", "torch", "tensorflow"):
+        for framework in FRAMEWORKS:
             if is_installed(framework):
                 console.print(f"measuring {framework} …", style="dim")
                 measure_check(table, Path(folder), framework, args.rounds)

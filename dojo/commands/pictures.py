@@ -19,7 +19,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from dojo.catalog import ROOT, Catalog
+from dojo.catalog import ROOT, Catalog, Kata
 from dojo.checking import in_order, not_started, suggest
 from dojo.clone import clone
 from dojo.errors import DojoError
@@ -68,12 +68,11 @@ def film_watch(project: Path, catalog: Catalog) -> Text:
     """A save with a mistake, a hint, a save without it."""
     kata = catalog.find("attention")
     file = kata.implementation("torch", project / "katas")
-    right = solution_source(kata, "torch")
-    mistake = next(entry for entry in read_mistakes(kata) if entry.framework == "torch" and entry.level == 3)
+    wrong, right = slip(kata, "torch", level=3), solution_source(kata, "torch")
     with Film(project, "watch") as film:
         film.wait_for("watching")
         time.sleep(2)  # the watcher needs a moment to begin
-        file.write_text(apply(mistake, right, kata.slug), encoding="utf-8")
+        file.write_text(wrong, encoding="utf-8")
         film.wait_for("after the save")
         film.press("h")
         film.wait_for("hint 1")
@@ -91,12 +90,10 @@ def film_interview(project: Path, catalog: Catalog) -> Text:
         film.wait_for("watching")
         (file,) = (project / ".dojo" / "interviews").glob("*/*/*/*.py")
         kata = catalog.find(file.parent.name)
-        right = solution_source(kata, "numpy")
-        mistake = next(entry for entry in read_mistakes(kata) if entry.framework == "numpy" and entry.level == 2)
         time.sleep(2)
-        file.write_text(apply(mistake, right, kata.slug), encoding="utf-8")
+        file.write_text(slip(kata, "numpy", level=2), encoding="utf-8")
         film.wait_for("after the save")
-        file.write_text(right, encoding="utf-8")
+        file.write_text(solution_source(kata, "numpy"), encoding="utf-8")
         film.wait_for("hints")
     return film.text()
 
@@ -167,8 +164,13 @@ def solved(catalog: Catalog) -> list[Job]:
 def slipped(catalog: Catalog, folder: Path) -> Job:
     """What they are at: attention, with a mistake in it."""
     kata = catalog.find("attention")
-    mistake = next(entry for entry in read_mistakes(kata) if entry.framework == "torch" and entry.level == 3)
-    return job_for(kata, "torch", apply(mistake, solution_source(kata, "torch"), kata.slug), folder, mistake.name)
+    return job_for(kata, "torch", slip(kata, "torch", level=3), folder, "a slip")
+
+
+def slip(kata: Kata, framework: str, level: int) -> str:
+    """The solution with the first known mistake that `level` refuses."""
+    mistakes = (entry for entry in read_mistakes(kata) if (entry.framework, entry.level) == (framework, level))
+    return apply(next(mistakes), solution_source(kata, framework), kata.slug)
 
 
 def untouched(catalog: Catalog, known: set[tuple[str, str]]) -> list[KataResult]:
