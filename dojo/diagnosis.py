@@ -24,6 +24,12 @@ from dojo.mistakes import Mistake, apply, read_mistakes
 
 _FIRST = 0.5  # seconds that the first run of a test may have spent on starting the framework's machinery
 _CLOSE = 1e-4  # relative; a mistake's own rerun differs by rounding alone
+# What a message holds that differs from run to run: addresses, temporary files, identifiers drawn at random, the clock
+# of a progress bar, and the numbers that Keras gives its layers (conv2d_4).
+_PASSING = re.compile(
+    rf"0x[0-9a-f]+|{re.escape(tempfile.gettempdir())}[^\s'\"]*|[0-9a-f]{{8}}(-[0-9a-f]{{4,12}}){{4}}"
+    r"|\[\d\d:\d\d[^]]*\]|\B(_\d+)+\b"
+)
 
 
 @dataclass
@@ -130,9 +136,8 @@ def same_failure(one: BaseException, other: BaseException | None) -> bool:
 
 
 def _words(error: BaseException) -> str:
-    """Its message, without what pytest adds to an assertion, and without what differs from run to run: addresses, and
-    the numbers that Keras gives its layers (conv2d_4)."""
-    return re.sub(r"0x[0-9a-f]+|\B_\d+\b", "", str(error).partition("\nassert ")[0])
+    """Its message, without what pytest adds to an assertion, and without what differs from run to run."""
+    return _PASSING.sub("", str(error).partition("\nassert ")[0])
 
 
 def _subject(error: CheckFailed) -> str:

@@ -1,8 +1,13 @@
 """mistakes.toml and the proof that mistakes are refused, on a kata with known gaps."""
 
+import tempfile
+
+import numpy as np
 import pytest
 
+from dojo.adapters.base import CheckFailed
 from dojo.commands.mistakes import judge_diagnosis
+from dojo.diagnosis import same_failure
 from dojo.grading import KataResult
 from dojo.mistakes import Mistake
 
@@ -111,6 +116,29 @@ QUICK = """
 def test_quickly(impl, fw):
     fw.close(impl.double(fw.array([7.0])), [14.0])
 """
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "object at 0x{:x}",
+        f"the file {tempfile.gettempdir()}/pytest-of-me/{{}}/x.npy is gone",
+        "study 3e7c94a4-c19a-4286-9d49-{:012x} exists",
+        "100%|███| 5/5 [00:00<00:0{}, 204.86it/s]",
+        "conv2d_{} is missing",
+        "norm1d_16_{}/Add_2:0 is symbolic",
+    ],
+)
+def test_words_that_differ_from_run_to_run_count_for_nothing(words):
+    assert same_failure(AssertionError(words.format(1)), AssertionError(words.format(2)))
+
+
+def test_other_words_numbers_and_kinds_are_other_failures():
+    assert not same_failure(AssertionError("the loss is 1.5"), AssertionError("the loss is 2.5"))
+    assert not same_failure(AssertionError("x_train_1 is missing"), AssertionError("y_train_1 is missing"))
+    assert not same_failure(AssertionError("no"), ValueError("no"))
+    assert not same_failure(CheckFailed("y: wrong", np.ones(2)), CheckFailed("y: wrong", np.zeros(2)))
+    assert not same_failure(CheckFailed("y: wrong", np.ones(2)), CheckFailed("dx: wrong", np.ones(2)))
 
 
 class TestDiagnosis:

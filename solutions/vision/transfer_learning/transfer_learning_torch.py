@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 try:
     from torchvision.models import resnet18
-except ImportError:  # then our own, further down
+except (ImportError, RuntimeError):  # absent, or built for another PyTorch: then our own, further down
     resnet18 = None
 
 FEATURES = 512
