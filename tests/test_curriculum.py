@@ -207,6 +207,13 @@ class TestQuestions:
         assert QUESTIONS.keys() == claimed
         assert all(len(entry["asks"]) > 10 and entry.keys() == {"asks"} for entry in QUESTIONS.values())
 
+    @pytest.mark.parametrize(("questions", "count"), [("coding", 7), ("bank/coding", 23), ("bank/solution-coding", 4)])
+    def test_every_question_of_the_coding_lists_is_answered(self, questions, count):
+        wanted = {f"{questions}/{number}" for number in range(1, count + 1)}
+        claimed = {answer for kata in KATAS for answer in kata.meta["answers"]}
+        assert wanted == {question for question in QUESTIONS if question.rpartition("/")[0] == questions}
+        assert wanted <= claimed
+
     @for_each_kata
     def test_every_claim_has_its_answer(self, kata):
         text = (SOLUTIONS / kata.track / kata.slug / "answer.md").read_text(encoding="utf-8")
