@@ -34,14 +34,14 @@ _PASSING = re.compile(
 
 @dataclass
 class Budget:
-    """What all reruns for one kata may take together, in seconds: of the processor, and by the clock.
+    """What all reruns for one kata may take together, in seconds: by the clock, and of the processor.
 
-    The second is for tests that wait for other processes; on a busy machine everything waits, and a diagnosis should
-    not depend on that.
+    A learner waits for a second at most. On a machine that is busy with other tests a second of the processor lasts
+    longer: there more patience finds the same, and not more.
     """
 
+    patience: float
     work: float = 1.0
-    patience: float = 3.0
 
     def allows(self, cost: tuple[float, float]) -> bool:
         return cost[0] <= self.work and cost[1] <= self.patience

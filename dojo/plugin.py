@@ -55,6 +55,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--test-seconds", type=float, metavar="N", help="how long one test may take; default: as dojo.toml says"
     )
     group.addoption("--no-diagnosis", action="store_true", help="do not look for a known mistake behind a failure")
+    group.addoption(
+        "--diagnosis-seconds", type=float, default=1, metavar="N", help="how long to look for one (default 1)"
+    )
     group.addoption("--require-gpu", action="store_true", help="a GPU test that finds no GPU is an error")
     group.addoption("--events", metavar="FILE", help="append the plan and each result as it comes, a JSON line each")
 
@@ -221,7 +224,7 @@ class Dojo:
 
         (kata, framework), result = _key(item), item.stash[_result]
         trees = self.tree, self.config.rootpath / "solutions"
-        budget = self.budgets.setdefault((kata.slug, framework), Budget())
+        budget = self.budgets.setdefault((kata.slug, framework), Budget(self.config.option.diagnosis_seconds))
         result.diagnosis = sentence(diagnose(error, kata, framework, result.level, trees, rerun, cost, budget))
         if result.diagnosis:
             self.diagnosed.add((kata.slug, framework))

@@ -188,10 +188,10 @@ class TestDiagnosis:
 
     @pytest.mark.parametrize(("formula", "told"), [("x * x", "It is wrong."), ("3 * x", "It is tripled.")])
     def test_what_reads_most_alike_is_tried_first(self, known, formula, told):
-        """There is time for one rerun here."""
+        """A second of the processor suffices for one rerun here."""
         known.write("solutions/basics/double/mistakes.toml", self.TWO.replace("level = 2", "level = 1"))
-        tests = SLOW.format(seconds=0.8)
-        assert self.said(known, f"def double(x):\n    return {formula}\n", tests=tests) == [told]
+        known.kata("double", SLOW.format(seconds=0.8), numpy=f"def double(x):\n    return {formula}\n")
+        assert told in known.pytest("-k", "double", "--diagnosis-seconds=60").stdout
 
     def test_it_can_be_turned_off(self, known):
         known.kata("double", numpy="def double(x):\n    return 3 * x\n")

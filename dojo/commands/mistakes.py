@@ -17,7 +17,7 @@ from dojo.diagnosis import as_sentence
 from dojo.grading import KataResult
 from dojo.mistakes import Mistake, apply, read_mistakes
 from dojo.runner import Job, Runner
-from dojo.variants import PATIENT, SOLUTIONS, job_for, solution_source
+from dojo.variants import PATIENT, PATIENT_DIAGNOSIS, SOLUTIONS, job_for, solution_source
 
 NAMED = 0.95  # the share of all mistakes that the diagnosis must name
 
@@ -53,7 +53,8 @@ def make_jobs(wanted: list[tuple], folder: Path) -> dict[Job, Mistake]:
         for mistake in read_mistakes(kata):
             if mistake.framework == framework:
                 tree = folder / str(len(jobs))
-                jobs[job_for(kata, framework, apply(mistake, source, file), tree, mistake.name, PATIENT)] = mistake
+                wrong = apply(mistake, source, file)
+                jobs[job_for(kata, framework, wrong, tree, mistake.name, PATIENT, PATIENT_DIAGNOSIS)] = mistake
     return jobs
 
 
