@@ -419,7 +419,7 @@ def test_batches_hold_every_item_in_order(impl, fw, rng, number, batch_size):
 @level(6, "workers", points=2)
 @pytest.mark.parametrize("way", ["pickle", "deepcopy"])
 def test_a_copy_takes_no_kept_item_along(impl, fw, rng, way):
-    """Also while another thread is loading: neither locks nor a gigabyte of cache can be sent to a worker."""
+    """Neither locks nor a gigabyte of cache can be sent to a worker."""
     arrays, tensors = some_items(fw, rng, [2, 3])
     dataset = impl.CachedDataset(tensors, 1000, operator.neg)
     assert dataset.hits == 0 and dataset.misses == 0, "counts begin at 0"
@@ -495,10 +495,40 @@ def test_workers_load_each_item_once_in_two_passes(impl, fw, rng, tmp_path, work
 
 
 @level(6, "workers", points=2)
+def test_a_copy_waits_for_no_load_of_the_original(impl, fw, rng):
+    """A thread is loading item 0 while the dataset is copied: the copy loads it for itself."""
+    arrays, tensors = some_items(fw, rng, [2, 2])
+    loading, done = threading.Event(), threading.Event()
+
+    def on_load(index):
+        if not loading.is_set():
+            loading.set()
+            done.wait(10)
+
+    dataset = impl.CachedDataset(Source(tensors, on_load), 1000)
+
+    def read_a_copy(which):
+        copied = copy.deepcopy(dataset)
+        return [copied[index] for index in (0, 1, 0)], (copied.hits, copied.misses, copied.bytes_held)
+
+    with ThreadPoolExecutor(1) as pool:
+        item = pool.submit(lambda: dataset[0])
+        assert loading.wait(5), "the source was not asked for item 0"
+        try:
+            ((found, counts),) = at_once(1, read_a_copy)
+        finally:
+            done.set()
+        for index, copied in zip((0, 1, 0), found, strict=True):
+            fw.close(copied, arrays[index], of=f"item {index} of the copy")
+        assert counts == (1, 2, 16), f"the copy had 1 hit and 2 misses, and keeps 16 bytes; counted: {counts}"
+        fw.close(item.result(timeout=5), arrays[0], of="item 0 of the original")
+
+
+@level(6, "workers", points=2)
 def test_a_forked_worker_waits_for_no_thread_of_its_parent(impl, fw, rng):
-    """A thread of the parent is loading item 0 while the worker is forked. TensorFlow's workers are threads."""
+    """A thread of the parent is loading item 0 while the worker is forked."""
     if fw.name != "torch":
-        return
+        pytest.skip("TensorFlow's workers are threads: nothing is forked")
     arrays, tensors = some_items(fw, rng, [2, 2])
     parent, loading, done = os.getpid(), threading.Event(), threading.Event()
 

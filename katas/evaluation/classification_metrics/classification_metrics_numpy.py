@@ -20,9 +20,10 @@ In all functions:
     sample_weight    (N,), of any real dtype, not negative. None: each sample weighs 1.
     average          None: a score for each class. "micro": the one score of the counts summed over the classes.
                      "macro": the mean of the classes' scores. "weighted": their mean weighted by `actual`.
-    zero_division    the score where the denominator is 0: any number, usually 0 or 1. If it is nan, such a class is
-                     left out of "macro" and "weighted"; these are nan if no class is left. If those that are left
-                     weigh nothing (they occur among the predictions only), "weighted" is their plain mean.
+    zero_division    the score where the denominator is 0, without a warning: any number, usually 0 or 1. If it is nan,
+                     such a class is left out of "macro" and "weighted"; these are nan if no class is left. If those
+                     that are left weigh nothing (they occur among the predictions only), "weighted" is their plain
+                     mean.
     the result       float64: an array (C,) where average is None, otherwise a number.
 
 Memory grows with N + C, not with their product and not with C².

@@ -229,9 +229,14 @@ def test_the_default_is_zero(impl, fw, metric):
 
 @level(4, "nothing to divide by", points=2)
 @EACH_METRIC
+@EACH_AVERAGE
 @pytest.mark.filterwarnings("error")
-def test_nobody_is_warned_of_a_division(impl, fw, metric):
-    getattr(impl, metric)(np.array([0, 0, 1]), np.array([0, 0, 2]), average=None, zero_division=1.0)
+def test_nobody_is_warned_of_a_division(impl, fw, metric, average):
+    """With beta = 0 the F score is the precision, and as often undefined."""
+    options = {"average": average} | ({"beta": 0.0} if metric == "f_beta" else {})
+    for labels in UNDEFINED.values():
+        check(impl, fw, metric, *labels, zero_division=1.0, **options)
+        check(impl, fw, metric, *labels, zero_division=np.nan, **options)
 
 
 # -------------------------------------------------------------------- 5 sample weights

@@ -1,5 +1,7 @@
 """Levels of the gan_training kata. Expected values come from float64 NumPy: formulas, and the chain rule by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -117,6 +119,12 @@ def check_stayed(fw, model, before, of):
             assert np.array_equal(found, before[name][key]), f"the step moved the {key} of the {of}'s layer {name}"
 
 
+def check_widths(fw, model, *widths):
+    for name, expected in zip(LAYERS, pairwise(widths), strict=True):
+        found = fw.weights(getattr(model, name))["kernel"].shape
+        assert found == expected, f"the layer {name} should go from {expected[0]} to {expected[1]} numbers, not {found}"
+
+
 # -------------------------------------------------------------------- 1 the networks
 
 
@@ -124,6 +132,7 @@ def check_stayed(fw, model, before, of):
 @pytest.mark.parametrize("bounded", [False, True], ids=["free", "bounded"])
 def test_the_generator_is_the_formula(impl, fw, rng, bounded):
     generator = fill(fw, rng, players(impl, fw, 3, 5, 2, bounded)[0])
+    check_widths(fw, generator, 3, 5, 5, 2)
     noise = rng.standard_normal((7, 3))
     fw.close(generator(fw.array(noise)), run(weights_of(fw, generator), noise, bounded)[0], of="points")
 
@@ -131,6 +140,7 @@ def test_the_generator_is_the_formula(impl, fw, rng, bounded):
 @level(1, "the networks")
 def test_the_discriminator_is_the_formula(impl, fw, rng):
     discriminator = fill(fw, rng, players(impl, fw, 3, 5, 2)[1])
+    check_widths(fw, discriminator, 2, 5, 5, 1)
     points = rng.standard_normal((7, 2))
     fw.close(discriminator(fw.array(points)), run(weights_of(fw, discriminator), points)[0], of="logits")
 
@@ -332,6 +342,25 @@ def test_training_takes_turns(impl, fw, rng, kind):
     for name, model, old in (("generator", generator, before[0]), ("discriminator", discriminator, before[1])):
         moved = np.abs(weights_of(fw, model)["second"]["kernel"] - old["second"]["kernel"]).max()
         assert moved == pytest.approx(0.001, rel=0.05), f"the {name} should move by 0.001, and moves by {moved:.2g}"
+
+
+@level(6, "the ring", points=3)
+@pytest.mark.timeout(60)
+def test_every_step_has_new_noise(impl, fw, rng):
+    """With one point a batch, and nothing learnt at a rate of 0, each loss tells the logit of the point made for it."""
+    generator, discriminator = (fill(fw, rng, model) for model in players(impl, fw, 3, 5, 2))
+    real = rng.standard_normal((1, 2))
+    on_real = run(weights_of(fw, discriminator), real)[0].item()
+    losses = np.array(impl.train(generator, discriminator, [fw.array(real)] * 4, 3, 0.0))
+    judged_fakes = np.log(np.expm1(losses[:, 0] - np.logaddexp(0, -on_real)))
+    made_fakes = -np.log(np.expm1(losses[:, 1]))
+    assert min(np.ptp(judged_fakes), np.ptp(made_fakes)) > 0.01, (
+        f"the logits of fake points in four batches, in either turn, are {judged_fakes} and {made_fakes}: is the noise "
+        "drawn once for all batches?"
+    )
+    assert np.abs(judged_fakes - made_fakes).max() > 0.01, (
+        f"in both turns of a batch the fake points have the logits {made_fakes}: each step needs new noise"
+    )
 
 
 @level(6, "the ring", points=3)

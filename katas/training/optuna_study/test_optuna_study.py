@@ -10,6 +10,8 @@ import os
 import signal
 import tempfile
 import uuid
+from contextlib import contextmanager
+from inspect import signature
 
 import numpy as np
 import optuna
@@ -105,6 +107,7 @@ def test_no_epochs_are_refused_before_any_trial(impl, fw, epochs):
     train, validation = digits(fw, 10, 10)
     with pytest.raises(ValueError):
         impl.make_objective(train, validation, epochs)
+    impl.make_objective(train, validation, 1)  # is fine
 
 
 @level(3, "the objective", points=2)
@@ -121,6 +124,59 @@ def test_each_epoch_reports_its_accuracy_and_asks(impl, fw):
         rights = found * 70
         assert 0 <= found <= 1 and abs(rights - round(rights)) < 1e-4, f"{found} is no share of 70 validation images"
     assert value == trial.reported[-1], f"the last epoch reported {trial.reported[-1]}, returned is {value}"
+
+
+def watched(fw, model, seen):
+    """The model, with every batch of images that comes in noted."""
+    if fw.name == "torch":
+        model.register_forward_pre_hook(lambda module, inputs: seen.append(fw.numpy(inputs[0])))
+        return model
+    import keras
+    import tensorflow as tf
+
+    class Watch(keras.layers.Layer):
+        def call(self, images):
+            if tf.is_tensor(images) and tf.executing_eagerly():  # and not while Keras builds
+                seen.append(fw.numpy(images))
+            return images
+
+    return keras.Sequential([keras.Input([64]), Watch(), model])
+
+
+@contextmanager
+def untraced(fw):
+    """A function traced by TensorFlow would be seen once only."""
+    if fw.name == "torch":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@level(3, "the objective", points=2)
+def test_an_epoch_goes_once_over_all_images_in_batches(impl, fw, rng, monkeypatch):
+    """Two epochs over 70 images, each known by its first number, in batches of 32."""
+    images, seen, make_model = rng.random((80, 64)).astype("float32"), [], impl.make_model
+    train, validation = (
+        (fw.array(part), fw.array(rng.integers(0, 10, len(part)))) for part in (images[:70], images[70:])
+    )
+    monkeypatch.setattr(impl, "make_model", lambda widths: watched(fw, make_model(widths), seen))
+    with untraced(fw):
+        impl.make_objective(train, validation, epochs=2)(FixedTrial(point([8], 0.01, 32)))
+    row_of = {first: row for row, first in enumerate(images[:70, 0].tolist())}
+    batches = [[row_of[first] for first in batch[:, 0].tolist()] for batch in seen if batch[0, 0].item() in row_of]
+    sizes = [len(batch) for batch in batches]
+    assert sizes == [32, 32, 6] * 2, f"the batches should have 32, 32 and 6 training images, twice; yours have {sizes}"
+    epochs = [list(itertools.chain(*part)) for part in (batches[:3], batches[3:])]
+    for number, rows in enumerate(epochs):
+        assert sorted(rows) == list(range(70)), f"epoch {number} should see each of 70 images once; it sees {rows}"
+        assert rows != sorted(rows), f"epoch {number} sees the images in the order that they came in"
+    assert epochs[0] != epochs[1], "both epochs see the images in the same order"
 
 
 @level(3, "the objective", points=2)
@@ -229,6 +285,13 @@ def test_the_largest_value_is_the_best(impl, fw):
     x = study.trials[int(np.argmax(values))].params["x"]
     expected = {"complete": 6, "pruned": 0, "failed": 0, "best_value": max(values), "best_params": {"x": x}}
     assert impl.summary(study) == expected, f"the summary should be {expected}, yours is {impl.summary(study)}"
+
+
+@level(5, "the study", points=2)
+def test_the_seed_is_zero_unless_told(impl, fw):
+    for name in ("make_objective", "run_study"):
+        found = signature(getattr(impl, name)).parameters["seed"].default
+        assert found == 0, f"the seed of {name} should be 0 by default, and is {found}"
 
 
 @level(5, "the study", points=2)

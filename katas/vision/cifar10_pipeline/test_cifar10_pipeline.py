@@ -587,6 +587,38 @@ def test_the_first_of_the_best_epochs_is_kept(impl, fw):
     assert same == [1], f"{told}; its logits are those of the epochs {[epoch + 1 for epoch in same]}"
 
 
+def noting_modes(fw, model, modes):
+    """The model, which notes at each forward pass (in TensorFlow: at each trace) whether it is in training mode."""
+    if fw.name == "torch":
+        model.register_forward_pre_hook(lambda module, inputs: modes.append(module.training))
+        return model
+    import keras
+
+    class Mode(keras.layers.Layer):
+        def call(self, images, training=None):
+            modes.append(training)
+            return images
+
+    return keras.Sequential([keras.Input((32, 32, 3)), Mode(), model])
+
+
+@pytest.mark.timeout(120)
+@level(6, "trained", points=3)
+def test_a_single_epoch_is_the_best_even_if_nothing_is_right(impl, fw, monkeypatch):
+    sets, modes = watched(impl, fw)[0], []
+    model = noting_modes(fw, impl.build_model(2), modes)
+    (images, labels), wrong = sets.train, (fw.numpy(sets.validation[1]) + 1) % 10
+    before = fw.numpy(fw.call(model, images[:5]))
+    monkeypatch.setattr(impl, "predict", lambda *arguments, **options: fw.array(wrong))
+    modes.clear()
+    history = impl.train(model, (images[:40], labels[:40]), sets.validation, 1, np.random.default_rng(0), rate=1e-2)
+    assert True in modes, "train never runs the model in training mode"
+    found = [float(epoch.accuracy) for epoch in history]
+    assert found == [0], f"one epoch after which no prediction is right should have the accuracies [0], not {found}"
+    moved = np.abs(fw.numpy(fw.call(model, images[:5])) - before).max()
+    assert moved > 1e-3, "the model is left as it was before the only epoch"
+
+
 def baselines(data):
     """Test accuracy of the most frequent class, and of the class whose mean training image is nearest."""
     train, test = (images.reshape(len(images), -1) / 255 for images in (data.train_images, data.test_images))

@@ -7,6 +7,7 @@ TensorFlow's with keras.applications itself. What is frozen, and what pays, is s
 import os
 import pickle
 from functools import cache
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -172,7 +173,7 @@ def test_images_of_any_size_give_features(impl, fw, rng):
 
 @pytest.mark.timeout(60)
 @level(2, "published weights", points=2)
-def test_a_published_file_gives_its_features(impl, fw, rng, tmp_path):
+def test_a_published_file_gives_its_features(impl, fw, rng, tmp_path, monkeypatch):
     images = rng.standard_normal((2, 45, 38, 3)).astype("float32")
     if fw.name == "torch":
         import torch
@@ -191,6 +192,13 @@ def test_a_published_file_gives_its_features(impl, fw, rng, tmp_path):
                 layer.beta.assign(rng.uniform(-0.1, 0.1, layer.beta.shape))
         official.save_weights(path)
         expected = fw.numpy(fw.call(official, fw.images(images)))
+        load = keras.Model.load_weights
+
+        def strict_load(self, path, skip_mismatch=False, **options):
+            assert not skip_mismatch, "Keras is told to skip what does not fit: another file would go unnoticed"
+            return load(self, path, **options)
+
+        monkeypatch.setattr(keras.Model, "load_weights", strict_load)
     found = fw.call(impl.load_backbone(str(path)), fw.images(images))
     fw.close(found, expected, of="features of the published weights", rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
@@ -199,7 +207,7 @@ def test_a_published_file_gives_its_features(impl, fw, rng, tmp_path):
 @pytest.mark.parametrize("kind", ["text", "a list", "no entry", "another entry", "another shape", "a call"])
 def test_a_file_with_other_weights_is_refused(impl, fw, tmp_path, rng, kind):
     if fw.name == "tensorflow":
-        return  # there Keras reads the file, and says what is wrong with it
+        pytest.skip("in TensorFlow Keras reads the file, and says what is wrong with it")
     import torch
 
     class Payload:
@@ -356,12 +364,20 @@ def test_a_fit_changes_the_head_alone(impl, fw, rng):
 
 
 @level(3, "frozen", points=2)
+def test_a_batch_has_32_images_and_both_parts_one_rate_unless_told(impl):
+    parameters = signature(impl.fit).parameters
+    found = {name: parameters[name].default for name in ("backbone_rate", "batch_size")}
+    assert found == {"backbone_rate": None, "batch_size": 32}, f"the defaults of fit are {found}"
+
+
+@level(3, "frozen", points=2)
 def test_a_net_that_is_not_pretrained_trains_as_a_whole(impl, fw, rng):
     model = impl.Classifier(warmed(fw, rng), NUMBERS, 5, pretrained=False)
     images, labels = some_images(fw, rng)
     free, every = trainable(fw, model), HEAD + CONVOLUTIONS + NORMS
     assert free == every, f"{free} of {every} numbers are trainable; nothing of a net of one's own is frozen"
-    fw.call(model, images)  # leaves PyTorch's in evaluation mode: fit must set its own
+    judged = fw.numpy(fw.call(model, images))  # leaves PyTorch's in evaluation mode: fit must set its own
+    fw.close(model(images), judged, of="logits where training is not named")
     before = list(weights_of(fw, model.backbone))
     impl.fit(model, images, labels, 2, np.random.default_rng(0), rate=0.01)
     still = [kind for kind, size in changes(fw, before, model.backbone).items() if size < 1e-4]
@@ -444,7 +460,7 @@ def taught_old(impl, fw, seed):
     """The backbone of a net that has learnt the digits 0 to 4, and its accuracy on them."""
     fw.seed(seed)
     images, labels = digits()
-    old = labels < 5
+    old = np.flatnonzero(labels < 5)[:896]  # whole batches: TensorFlow traces one size
     model = impl.Classifier(small_backbone(fw), NUMBERS, 5, pretrained=False)
     impl.fit(model, fw.images(images[old]), fw.array(labels[old]), 10, np.random.default_rng(seed), 5e-3, batch_size=64)
     return model.backbone, accuracy(fw, model, images[old], labels[old])
@@ -482,9 +498,9 @@ def transferred(impl, fw, backbone, seed):
 @pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
 @level(5, "transfer pays", points=3)
 def test_ten_labels_a_class_are_worth_more_after_other_digits(impl, fw):
-    """Ten seeds in each framework: head alone 0.44 to 0.57, fine-tuned 0.52 to 0.68, from scratch 0.36 to 0.48.
+    """Ten seeds in each framework: head alone 0.37 to 0.59, fine-tuned 0.50 to 0.66, from scratch 0.36 to 0.48.
 
-    With the same labels fine-tuning is ahead of training from scratch by 0.11 or more. Guessing gives 0.20.
+    With the same labels fine-tuning is ahead of training from scratch by 0.08 or more. Guessing gives 0.20.
     """
     backbone, old = taught_old(impl, fw, seed=0)
     assert old > 0.75, f"the digits 0 to 4 should be learnt first; the accuracy on them is {old:.2f}"

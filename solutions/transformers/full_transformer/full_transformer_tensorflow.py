@@ -127,7 +127,6 @@ def train(
     model(sources[:1], shift_right(targets[:1]))  # makes the weights, outside of the graph
     optimizer.build(model.trainable_variables)
 
-    @tf.function(autograph=False)
     def update() -> Tensor:
         drawn = tf.random.shuffle(tf.range(len(sources)))[:batch]
         source, target = tf.gather(sources, drawn), tf.gather(targets, drawn)
@@ -137,6 +136,8 @@ def train(
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss
 
+    if updates > 5:  # a trace costs as much as five updates
+        update = tf.function(update, autograph=False)
     return [float(update()) for _ in range(updates)]
 
 

@@ -58,6 +58,7 @@ def fit(
     heads, backs = model.head.trainable_variables, model.backbone.trainable_variables
     head_optimizer = keras.optimizers.Adam(rate)
     back_optimizer = keras.optimizers.Adam(rate if backbone_rate is None else backbone_rate)
+    head_optimizer.build(heads), back_optimizer.build(backs)  # inside a function that costs a second trace
 
     def step(images: Tensor, labels: Tensor) -> None:
         with tf.GradientTape() as tape:
@@ -69,7 +70,7 @@ def fit(
             back_optimizer.apply(back_gradients, backs)
 
     parts = range(batch_size, len(images), batch_size)
-    if epochs * (len(parts) + 1) > 20:  # a trace costs as much as twenty steps
+    if epochs * (len(parts) + 1) > 10:  # a trace costs as much as ten steps
         step = tf.function(step, reduce_retracing=True)
     for _ in range(epochs):
         for indices in np.split(rng.permutation(len(images)), parts):
