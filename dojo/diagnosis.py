@@ -98,8 +98,8 @@ def _candidates(kata: Kata, framework: str, level: int, trees: tuple[Path, Path]
             each for each in read_mistakes(kata, trees[1]) if (each.framework, each.level) == (framework, level)
         ]
         made = [(mistake, apply(mistake, right, solution.name)) for mistake in mistakes]
-    except DojoError:
-        return []  # a broken mistakes.toml is no business of the learner's
+    except (DojoError, OSError):
+        return []  # a broken mistakes.toml, or none, is no business of the learner's
     lines = difflib.SequenceMatcher(None, b=mine.read_text(encoding="utf-8").splitlines(), autojunk=False)
 
     def likeness(candidate: tuple[Mistake, str]) -> float:

@@ -72,6 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     kata = exact_slug(config.option.keyword, catalog)
     if kata and config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args[:] = [str(kata.folder)]
+        dojo.only = kata.folder
     config.pluginmanager.register(dojo, "dojo")
 
 
@@ -81,6 +82,7 @@ class Dojo:
     def __init__(self, config: pytest.Config, catalog: Catalog):
         option = config.option
         self.config, self.catalog = config, catalog
+        self.only: Path | None = None  # the folder of the one kata that was asked for by name
         self.settings = read_settings(config.rootpath / "dojo.toml")
         self.test_seconds = option.test_seconds or self.settings.test_seconds
         self.tree = find_tree(option.impl, config.rootpath, config.invocation_params.dir)
@@ -103,6 +105,13 @@ class Dojo:
         self.brief = option.tbstyle == "auto" and option.verbose <= 0
 
     # ---------------------------------------------------------------- collection
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Pass over the neighbours of the one kata asked for, of which pytest would otherwise make a node each."""
+        if self.only is None or self.only.is_relative_to(collection_path) or collection_path.is_relative_to(self.only):
+            return None
+        return True
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One test per framework for whatever uses an implementation or an adapter."""
