@@ -185,7 +185,8 @@ def assemble(job: Job, events: list[dict], reply: dict, stack: str, log: str) ->
     kata = job.kata
     plan = next((event["plan"] for event in events if "plan" in event), None)
     if not plan:
-        error = TestResult("collection", "the tests can be read", 1, "collection", 0, State.ERROR, _tail(log))
+        reason = _tail(log) or _cause(reply, stack)
+        error = TestResult("collection", "the tests can be read", 1, "collection", 0, State.ERROR, reason)
         return grade(
             kata.track, kata.slug, job.framework, [error], "The tests could not be read; this is not your fault."
         )

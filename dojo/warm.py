@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -131,6 +132,8 @@ def _fork(request: dict) -> int:
         os.setsid()
         _redirect(request)
         code = _run_pytest(request)
+    except BaseException:
+        traceback.print_exc()  # into the log: nobody else would hear of it
     finally:
         os._exit(code)
 

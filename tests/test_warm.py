@@ -4,10 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import psutil
 import pytest
+
+from dojo.catalog import Kata
+from dojo.grading import State
+from dojo.runner import Job, assemble
 
 LOOP = "def double(x):\n    while True:\n        pass\n"
 LEAVE = "import os, signal\n\ndef double(x):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -35,6 +40,26 @@ def test_each_kata_gets_its_own_verdict(fork, project, right):
     assert results["quintuple"]["score"] == 1
     assert "Is there an endless loop?" in messages(results["triple"])[0]
     assert "died of signal 9" in messages(results["quadruple"])[0]
+
+
+def test_a_child_that_ends_without_a_word_is_told(project, right):
+    """Before it has read the tests: how it ended is all that is known."""
+    kata = Kata(project.kata("double", numpy=right))
+    result = assemble(Job(kata, "numpy", project.root / "katas"), [], {"cause": "", "code": -9}, "", "")
+    assert result.state is State.ERROR
+    assert result.levels[0].tests[0].message == "the process of your code died of signal 9."
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_child_in_which_pytest_itself_fails_says_so(project):
+    script = """
+        import os
+        from dojo import warm
+        warm._run_pytest = lambda request: 1 / 0
+        os.waitpid(warm._fork({"stack": "stack"}), 0)
+    """
+    assert project.run("-c", textwrap.dedent(script)).returncode == 0
+    assert "ZeroDivisionError" in (project.root / "stack.log").read_text()
 
 
 def test_no_child_is_a_fresh_interpreter(fork, project, right):
