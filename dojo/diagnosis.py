@@ -63,8 +63,10 @@ def diagnose(
     rerun: Callable[[ModuleType], BaseException | None],
     cost: tuple[float, float],
     budget: Budget,
-) -> list[str]:
-    """What the mistakes that fit the failure are called by `says`.
+) -> str:
+    """The mistakes that fit the failure, in words; '' where none does.
+
+    Where the budget did not suffice to try them all, another might fit as well: then it says so.
 
     Args:
         error: what the learner's code made the test raise.
@@ -77,13 +79,13 @@ def diagnose(
     cost, found = (cost[0] - _FIRST, cost[1] - _FIRST), []
     for mistake, source in _candidates(kata, framework, level, trees):
         if not budget.allows(cost):
-            break
+            return sentence(found, certain=False)
         before = budget.work, budget.patience
         with budget.spend():
             if same_failure(error, _try(source, kata.implementation(framework, trees[1]), rerun)):
                 found.append(mistake.says)
         cost = before[0] - budget.work, before[1] - budget.patience
-    return found
+    return sentence(found)
 
 
 def _candidates(kata: Kata, framework: str, level: int, trees: tuple[Path, Path]) -> list[tuple[Mistake, str]]:
@@ -153,10 +155,12 @@ def _equal(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.allclose(a, b, rtol=_CLOSE, atol=1e-6, equal_nan=True))
 
 
-def sentence(found: list[str]) -> str:
+def sentence(found: list[str], certain: bool = True) -> str:
     """The diagnosis in words; '' where nothing fits."""
     told = [as_sentence(says) for says in found]
-    return f"Either: {' Or: '.join(told)}" if len(told) > 1 else "".join(told)
+    if len(told) > 1:
+        return f"Either: {' Or: '.join(told)}"
+    return "".join(told) if certain or not told else f"Perhaps: {told[0]}"
 
 
 def as_sentence(says: str) -> str:

@@ -220,7 +220,7 @@ class Dojo:
     def _diagnose(
         self, item: pytest.Item, nextitem: pytest.Item | None, error: BaseException, cost: tuple[float, float]
     ) -> None:
-        from dojo.diagnosis import Budget, diagnose, sentence
+        from dojo.diagnosis import Budget, diagnose
 
         def rerun(module: object) -> BaseException | None:
             self.stand_in, self.stand_in_error = module, None
@@ -234,7 +234,7 @@ class Dojo:
         (kata, framework), result = _key(item), item.stash[_result]
         trees = self.tree, self.config.rootpath / "solutions"
         budget = self.budgets.setdefault((kata.slug, framework), Budget(self.config.option.diagnosis_seconds))
-        result.diagnosis = sentence(diagnose(error, kata, framework, result.level, trees, rerun, cost, budget))
+        result.diagnosis = diagnose(error, kata, framework, result.level, trees, rerun, cost, budget)
         if result.diagnosis:
             self.diagnosed.add((kata.slug, framework))
 

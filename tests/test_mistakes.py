@@ -191,7 +191,7 @@ class TestDiagnosis:
         """A second of the processor suffices for one rerun here."""
         known.write("solutions/basics/double/mistakes.toml", self.TWO.replace("level = 2", "level = 1"))
         known.kata("double", SLOW.format(seconds=0.8), numpy=f"def double(x):\n    return {formula}\n")
-        assert told in known.pytest("-k", "double", "--diagnosis-seconds=60").stdout
+        assert f"Perhaps: {told}" in known.pytest("-k", "double", "--diagnosis-seconds=60").stdout
 
     def test_it_can_be_turned_off(self, known):
         known.kata("double", numpy="def double(x):\n    return 3 * x\n")
