@@ -2,6 +2,9 @@
 
 import ast
 import json
+import signal
+import subprocess
+import sys
 
 from dojo.mutants import mutants_of
 
@@ -17,6 +20,15 @@ def scaled(x: int = 3, *, keep: bool = True) -> float:
         raise ValueError(f"x is {x + 1}, not 2")
     return -math.pow(x + 1, 2)
 '''
+
+
+# The kata's tests never try an empty input, so the guard for it may change unnoticed.
+SOLUTION = """
+def double(x):
+    if x.size == 0:
+        return x
+    return x + x
+"""
 
 
 def test_every_mutant_is_a_different_module_that_parses():
@@ -54,16 +66,27 @@ def test_docstrings_annotations_and_messages_are_left_alone():
 
 
 def test_survivors_are_listed_and_counted(project, stub):
-    """The kata's tests never try an empty input, so the guard for it may change unnoticed."""
     project.kata("double", numpy=stub)
-    project.write(
-        "solutions/basics/double/double_numpy.py",
-        "def double(x):\n    if x.size == 0:\n        return x\n    return x + x\n",
-    )
+    project.write("solutions/basics/double/double_numpy.py", SOLUTION)
     done = project.run("-m", "dojo", "mutants", "double", "--json=figures.json")
     assert done.returncode == 0
     (row,) = json.loads((project.root / "figures.json").read_text())
-    assert row["made"] == row["killed"] + len(row["survivors"])
+    assert row["made"] == row["ran"] == row["killed"] + len(row["survivors"])
     changes = [survivor["change"] for survivor in row["survivors"]]
     assert any("if False" in change for change in changes)
     assert not any("x - x" in change for change in changes)
+
+
+def test_ended_early_it_counts_what_has_run(project, stub, doubling_tests):
+    """The first line that it prints is a survivor: only then is it interrupted."""
+    project.kata("double", doubling_tests + "\n\nimport time; time.sleep(0.5)\n", numpy=stub)
+    project.write("solutions/basics/double/double_numpy.py", SOLUTION)
+    command = [sys.executable, "-m", "dojo", "mutants", "double", "--json=figures.json"]
+    with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, text=True) as process:
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[0]
+    (row,) = json.loads((project.root / "figures.json").read_text())
+    assert "if False" in first
+    assert "Ended early" in said and process.returncode == 130
+    assert row["killed"] + len(row["survivors"]) == row["ran"] < row["made"]

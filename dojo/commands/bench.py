@@ -1,7 +1,7 @@
 """Measure what a check costs, side by side with the bare import of its framework, in one run.
 
-Every command of a comparison runs in turn with the others, and medians are compared: what else the machine does
-then weighs on all alike.
+Every command of a comparison runs in turn with the others, and a ratio is the median over the rounds of each round's
+own ratio: what else the machine does then weighs on both sides alike.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import truediv
 from pathlib import Path
 
 from rich.console import Console
@@ -37,7 +38,7 @@ VERDICT_SECONDS = {"numpy": 0.25, "torch": 0.4, "tensorflow": 0.4}  # after a sa
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=int, default=7, help="how often each command runs (default 7)")
+    parser.add_argument("--rounds", type=int, default=11, help="how often each command runs (default 11)")
     parser.add_argument("--skip-solutions", action="store_true", help="leave out what runs all solutions")
 
 
@@ -83,7 +84,7 @@ def measure_check(table: Table, folder: Path, framework: str, rounds: int) -> No
     )
     name = f"pytest -k {KATA}, {framework}"
     if framework == "numpy":
-        _row(table, name, times["check"], "", NUMPY_SECONDS)
+        _row(table, name, statistics.median(times["check"]), "", NUMPY_SECONDS)
     else:
         _ratio(table, name, times["check"], f"import {framework}", times["import"], LIMITS[framework])
     _ratio(table, f"the same among {ALL_KATAS} katas", times["check of many"], name, times["check"], GROWTH)
@@ -152,15 +153,18 @@ def add_dummies(project: Path) -> None:
             shutil.copy(file, folder / file.name.replace(KATA, slug))
 
 
-def side_by_side(commands: dict[str, tuple[list[str], Path]], rounds: int) -> dict[str, float]:
-    """Name to median seconds; the commands run in turn, after one round that only warms caches."""
+def side_by_side(commands: dict[str, tuple[list[str], Path]], rounds: int) -> dict[str, list[float]]:
+    """Name to seconds per round; the commands run in turn, after one round that only warms caches.
+
+    Every other round runs them backwards, so that none always comes after the same one.
+    """
     times = {name: [] for name in commands}
     for number in range(rounds + 1):
-        for name, (command, folder) in commands.items():
-            seconds = _seconds(command, folder)
+        for name in list(commands)[:: -1 if number % 2 else 1]:
+            seconds = _seconds(*commands[name])
             if number:
                 times[name].append(seconds)
-    return {name: statistics.median(measured) for name, measured in times.items()}
+    return times
 
 
 def _environment() -> dict[str, str]:
@@ -182,11 +186,10 @@ def _row(table: Table, name: str, seconds: float, against: str, limit: float) ->
     table.add_row(name, f"{seconds:.3f} s", against, "", f"{limit:g} s", _mark(seconds <= limit))
 
 
-def _ratio(table: Table, name: str, seconds: float, against: str, base: float, limit: float) -> None:
-    ratio = seconds / base
-    table.add_row(
-        name, f"{seconds:.3f} s", f"{against}: {base:.3f} s", f"{ratio:.2f}", f"{limit:g}", _mark(ratio <= limit)
-    )
+def _ratio(table: Table, name: str, seconds: list[float], against: str, base: list[float], limit: float) -> None:
+    ratio = statistics.median(map(truediv, seconds, base))
+    median, compared = f"{statistics.median(seconds):.3f} s", f"{against}: {statistics.median(base):.3f} s"
+    table.add_row(name, median, compared, f"{ratio:.2f}", f"{limit:g}", _mark(ratio <= limit))
 
 
 def _mark(met: bool) -> str:

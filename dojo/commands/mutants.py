@@ -1,6 +1,7 @@
 """Make automatic mutants of the solutions, run the tests on each, and list those that no test refuses.
 
-A survivor is either a gap in the tests or equivalent to the solution: read it and decide.
+A survivor is either a gap in the tests or equivalent to the solution: read it and decide. Ctrl-C ends it early, and
+counts what has run.
 """
 
 import argparse
@@ -29,16 +30,20 @@ def run(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="dojo-mutants-") as folder, Runner() as runner:
         jobs = make_jobs(selected(args), Path(folder))
-        survivors: list[tuple[Job, Mutant]] = []
-        for job, result in track(runner.run(jobs), "mutants", len(jobs), console=console, transient=True):
-            if result.state is State.PASSED:
-                survivors.append((job, jobs[job]))
-                console.print(f"{_name(job)} line {jobs[job].line}: {jobs[job].change}", markup=False, soft_wrap=True)
-    rows = _figures(jobs, survivors)
+        passed: dict[Job, bool] = {}
+        try:
+            for job, result in track(runner.run(jobs), "mutants", len(jobs), console=console, transient=True):
+                passed[job] = result.state is State.PASSED
+                if passed[job]:
+                    where = f"{job.kata.slug} in {job.framework} line {jobs[job].line}"
+                    console.print(f"{where}: {jobs[job].change}", markup=False, soft_wrap=True)
+        except KeyboardInterrupt:
+            console.print(f"Ended early, after {len(passed)} of {len(jobs)} mutants.")
+    rows = _figures(jobs, passed)
     console.print(_table(rows))
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return 0 if len(passed) == len(jobs) else 130
 
 
 def make_jobs(wanted: list[tuple[Kata, str]], folder: Path) -> dict[Job, Mutant]:
@@ -51,28 +56,24 @@ def make_jobs(wanted: list[tuple[Kata, str]], folder: Path) -> dict[Job, Mutant]
     return jobs
 
 
-def _name(job: Job) -> str:
-    return f"{job.kata.slug} in {job.framework}"
-
-
-def _figures(jobs: dict[Job, Mutant], survivors: list[tuple[Job, Mutant]]) -> list[dict]:
-    """Per kata and framework: how many mutants were made and killed, and which survived."""
+def _figures(jobs: dict[Job, Mutant], passed: dict[Job, bool]) -> list[dict]:
+    """Per kata and framework: how many mutants were made, how many ran and were killed, and which survived."""
     rows = {}
-    for job in jobs:
+    for job, mutant in jobs.items():
         key = job.kata.slug, job.framework
-        row = rows.setdefault(key, {"kata": key[0], "framework": key[1], "made": 0, "killed": 0, "survivors": []})
+        empty = {"kata": key[0], "framework": key[1], "made": 0, "ran": 0, "killed": 0, "survivors": []}
+        row = rows.setdefault(key, empty)
         row["made"] += 1
-        row["killed"] += 1
-    for job, mutant in survivors:
-        row = rows[job.kata.slug, job.framework]
-        row["killed"] -= 1
-        row["survivors"].append({"line": mutant.line, "change": mutant.change})
+        row["ran"] += job in passed
+        row["killed"] += passed.get(job) is False
+        if passed.get(job):
+            row["survivors"].append({"line": mutant.line, "change": mutant.change})
     return list(rows.values())
 
 
 def _table(rows: list[dict]) -> Table:
-    table = Table("kata", "framework", "killed", "made", "rate", box=None)
+    table = Table("kata", "framework", "killed", "ran", "made", "rate", box=None)
     for row in rows:
-        rate = f"{row['killed'] / row['made']:.0%}"
-        table.add_row(row["kata"], row["framework"], str(row["killed"]), str(row["made"]), rate)
+        rate = f"{row['killed'] / row['ran']:.0%}" if row["ran"] else "–"
+        table.add_row(row["kata"], row["framework"], *(str(row[key]) for key in ("killed", "ran", "made")), rate)
     return table
