@@ -235,7 +235,7 @@ def test_a_file_with_other_weights_is_refused(impl, fw, tmp_path, rng, kind):
 @level(2, "published weights", points=2)
 def test_a_file_that_is_not_there_is_told(impl, tmp_path):
     with pytest.raises(FileNotFoundError):
-        impl.load_backbone(tmp_path / "nowhere.weights.h5")
+        impl.load_backbone(tmp_path / "nowhere.bin")
 
 
 @level(2, "published weights", points=2)
@@ -372,12 +372,15 @@ def test_a_batch_has_32_images_and_both_parts_one_rate_unless_told(impl):
 
 @level(3, "frozen", points=2)
 def test_a_net_that_is_not_pretrained_trains_as_a_whole(impl, fw, rng):
-    model = impl.Classifier(warmed(fw, rng), NUMBERS, 5, pretrained=False)
+    backbone = warmed(fw, rng)
+    model = impl.Classifier(backbone, NUMBERS, 5, pretrained=False)
     images, labels = some_images(fw, rng)
     free, every = trainable(fw, model), HEAD + CONVOLUTIONS + NORMS
     assert free == every, f"{free} of {every} numbers are trainable; nothing of a net of one's own is frozen"
-    judged = fw.numpy(fw.call(model, images))  # leaves PyTorch's in evaluation mode: fit must set its own
-    fw.close(model(images), judged, of="logits where training is not named")
+    judged = fw.call(model, images)  # leaves PyTorch's in evaluation mode: fit must set its own
+    fw.close(model(images), fw.numpy(judged), of="logits where training is not named")
+    head, features = fw.weights(model.head), fw.numpy(fw.call(backbone, images))
+    fw.close(judged, features @ head["kernel"] + head["bias"], of="logits in evaluation mode, by what batch norm keeps")
     before = list(weights_of(fw, model.backbone))
     impl.fit(model, images, labels, 2, np.random.default_rng(0), rate=0.01)
     still = [kind for kind, size in changes(fw, before, model.backbone).items() if size < 1e-4]
