@@ -16,9 +16,11 @@ import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from contextlib import suppress
@@ -89,10 +91,11 @@ class Child:
         return os.waitstatus_to_exitcode(status) if pid else None
 
     def clean_up(self) -> None:
-        """End whatever the child left running in its session."""
+        """End whatever the child left running in its session, and remove its temporary files."""
         if POSIX:
             with suppress(OSError):
                 os.killpg(self.process.pid, signal.SIGKILL)
+        shutil.rmtree(_scratch(self.stack), ignore_errors=True)
 
 
 class Spares:
@@ -138,8 +141,16 @@ def _fork(request: dict) -> int:
         os._exit(code)
 
 
+def _scratch(stack: str | Path) -> Path:
+    """The child's own folder for temporary files: it ends without the clean-up that they count on."""
+    return Path(stack).with_suffix(".tmp")
+
+
 def _redirect(request: dict) -> None:
-    """Read nothing, and print into the log."""
+    """Read nothing, print into the log, and keep temporary files together."""
+    scratch = _scratch(request["stack"])
+    scratch.mkdir(exist_ok=True)
+    tempfile.tempdir = str(scratch)
     nowhere = os.open(os.devnull, os.O_RDWR)
     log = os.open(f"{request['stack']}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(nowhere, 0)
@@ -182,10 +193,10 @@ def serve(requests: int, replies, spares: Spares | None) -> None:
             child.watch()
             code = child.code()
             if code is not None:
-                child.clean_up()
                 del children[child.id]
                 replies.write(json.dumps({"id": child.id, "cause": child.cause, "code": code}) + "\n")
                 replies.flush()
+                child.clean_up()
 
 
 def _readable(fd: int, seconds: float | None) -> bool:

@@ -70,6 +70,17 @@ def test_no_child_is_a_fresh_interpreter(fork, project, right):
     assert result["score"] == 5
 
 
+def test_no_temporary_file_outlives_its_run(fork, project, right, tmp_path_factory):
+    """A killed child cleans up as little as one that ends by itself."""
+    leave = "import tempfile\n\ntempfile.mkdtemp()\n"
+    project.kata("double", numpy=leave + right)
+    project.kata("quadruple", numpy=leave + LEAVE)
+    temporary = tmp_path_factory.mktemp("temporary")
+    done = project.run("-m", "dojo", "check", TMPDIR=str(temporary))
+    assert "double" in done.stdout
+    assert not list(temporary.iterdir())
+
+
 def test_none_outlives_its_driver(fork, project):
     project.kata("double", numpy=LOOP)
     mark = f"DOJO_TEST_{os.getpid()}_{time.monotonic_ns()}"
