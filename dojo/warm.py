@@ -167,7 +167,10 @@ def _run_pytest(request: dict) -> int:
     with open(request["stack"], "w", encoding="utf-8") as stack:
         if POSIX:
             faulthandler.register(signal.SIGUSR1, file=stack)
-        return int(pytest.main(request["args"]))
+        code = int(pytest.main(request["args"]))
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()  # what pytest said would be lost: the child ends by os._exit
+    return code
 
 
 def serve(requests: int, replies, spares: Spares | None) -> None:

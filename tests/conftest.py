@@ -82,7 +82,8 @@ class Project:
     def run(self, *command: str, **env: str) -> subprocess.CompletedProcess:
         """Run Python here with these arguments."""
         environment = os.environ | {"PYTHONPATH": "", "COLUMNS": "120", "OMP_NUM_THREADS": "1"} | env
-        environment.pop("PYTEST_ADDOPTS", None)
+        for name in ("PYTEST_ADDOPTS", "PYTHONUNBUFFERED"):
+            environment.pop(name, None)
         return subprocess.run(
             [sys.executable, *command],
             cwd=self.root,

@@ -14,7 +14,7 @@ class Watcher:
     """A running `python -m dojo watch`, and what it has said so far."""
 
     def __init__(self, project, *args):
-        environment = os.environ | {"COLUMNS": "120", "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"COLUMNS": "120", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dojo", "watch", *args],
             cwd=project.root,

@@ -113,9 +113,8 @@ def measure_watch(table: Table, folder: Path, framework: str) -> None:
 def watching(project: Path) -> Iterator[Callable[[], None]]:
     """A running `dojo watch`; what is yielded waits for its next verdict."""
     command = [sys.executable, "-m", "dojo", "watch"]
-    environment = _environment() | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        command, cwd=project, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        command, cwd=project, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as process:
 
         def wait_for(text: str) -> None:
@@ -168,7 +167,9 @@ def side_by_side(commands: dict[str, tuple[list[str], Path]], rounds: int) -> di
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    """As most people have it."""
+    unusual = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+    return {name: value for name, value in os.environ.items() if name not in unusual}
 
 
 def _seconds(command: list[str], folder: Path) -> float:
