@@ -148,7 +148,7 @@ class Dojo:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         tests = [item for item in session.items if _result in item.stash]
-        self._event(plan=[_event_of(item) for item in tests])
+        self._event(plan=[_event_of(item) for item in tests], seconds=sum(self.limit(item) for item in tests))
         self.brief = self.brief and len(tests) == len(session.items) and not session.testsfailed
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if self.brief and reporter:

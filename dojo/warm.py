@@ -34,7 +34,7 @@ from dojo.settings import read_settings
 CAN_FORK = sys.platform.startswith("linux") and os.environ.get("DOJO_FORK") != "0"  # 0: as elsewhere, for tests
 POSIX = os.name == "posix"
 TICK = 0.02  # seconds between two looks at the children
-LONGEST = 600  # seconds for a whole kata: the tests' own limits strike long before
+LONGEST = 600  # seconds for a whole kata whose tests do not allow for more: their own limits strike long before
 _GRACE_GIB = 1  # on top of the limit that the guard in the child keeps
 
 # Imported ahead where a kata is likely to need it: the first optimiser imports all of torch._dynamo.
@@ -46,7 +46,7 @@ class Child:
 
     def __init__(self, request: dict, spares: "Spares | None"):
         self.id, self.stack = request["id"], Path(request["stack"])
-        self.started, self.cause = time.monotonic(), ""
+        self.started, self.longest, self.cause = time.monotonic(), LONGEST, ""
         self.spare = spares and spares.give(request)
         self.process = psutil.Process(self.spare.pid if self.spare else _fork(request))
         self.memory = self._resident() + int((read_settings().memory_gib + _GRACE_GIB) * 2**30)
@@ -63,8 +63,18 @@ class Child:
             return
         if self._resident() > self.memory:
             self.end("memory")
-        elif time.monotonic() - self.started > LONGEST:
-            self.end("time")
+        elif time.monotonic() - self.started > self.longest:
+            if (allowed := self._allowed()) > self.longest:
+                self.longest = allowed
+            else:
+                self.end("time")
+
+    def _allowed(self) -> float:
+        """How many seconds the tests may take together, if the child has come as far as to plan them."""
+        with suppress(OSError, ValueError, LookupError):
+            plan, *_ = self.stack.with_suffix(".events").read_text(encoding="utf-8").splitlines()
+            return json.loads(plan)["seconds"]
+        return LONGEST
 
     def end(self, cause: str) -> None:
         """Ask the child where it stands, then end it and all that it started."""

@@ -70,6 +70,30 @@ def test_no_child_is_a_fresh_interpreter(fork, project, right):
     assert result["score"] == 5
 
 
+SLOW = """
+import time
+import pytest
+from dojo import level
+
+@pytest.mark.timeout(60)
+@level(1, "slow")
+def test_slow(impl):
+    time.sleep(2)
+    assert impl.double(2) == 4
+"""
+
+
+@pytest.mark.parametrize(("tests", "found"), [(SLOW, "passed"), (f"{SLOW}time.sleep(60)", "harness error")])
+def test_a_kata_may_take_as_long_as_its_tests_together(project, right, tests, found):
+    """A file that hangs before it has said which tests there are is ended all the same."""
+    warm = project.root / "dojo" / "warm.py"
+    warm.write_text(warm.read_text().replace("LONGEST = 600", "LONGEST = 1"))
+    project.kata("double", tests, numpy=right)
+    (result,) = project.graded().values()
+    assert result["state"] == found
+    assert found == "passed" or "ran too long" in messages(result)[0]
+
+
 def test_no_temporary_file_outlives_its_run(fork, project, right, tmp_path_factory):
     """A killed child cleans up as little as one that ends by itself."""
     leave = "import tempfile\n\ntempfile.mkdtemp()\n"
