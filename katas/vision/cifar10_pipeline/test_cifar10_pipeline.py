@@ -619,6 +619,38 @@ def test_a_single_epoch_is_the_best_even_if_nothing_is_right(impl, fw, monkeypat
     assert moved > 1e-3, "the model is left as it was before the only epoch"
 
 
+def linear_model(fw, bias):
+    """Logits that are the bias, for an image of zeros."""
+    if fw.name == "torch":
+        import torch
+        from torch import nn
+
+        model = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32 * 3, len(bias)))
+        with torch.no_grad():
+            model[1].bias.copy_(torch.tensor(bias))
+        return model
+    from keras import Input, Sequential, layers
+
+    model = Sequential([Input((32, 32, 3)), layers.Flatten(), layers.Dense(len(bias))])
+    model.layers[1].bias.assign(bias)
+    return model
+
+
+@level(6, "trained", points=3)
+def test_the_loss_of_an_epoch_is_the_mean_over_its_images(impl, fw, rng):
+    """At a rate of nearly 0 the loss of each image stays what it is; the last batch has one image, the others three."""
+    bias, labels = rng.standard_normal(10), np.array([0, 0, 0, 0, 1, 1, 2])
+    images, given = fw.images(np.zeros((7, 32, 32, 3))), fw.array(labels)
+    sets = (images, given), (images[:2], given[:2])
+    history = impl.train(linear_model(fw, bias), *sets, 2, np.random.default_rng(0), batch_size=3, rate=1e-9)
+    expected = (np.log(np.exp(bias).sum()) - bias[labels]).mean()
+    found = [float(epoch.loss) for epoch in history]
+    told = (
+        f"seven images in batches of 3, 3 and 1, twice: the mean loss should be {expected:.5f} both times, not {found}"
+    )
+    assert np.allclose(found, expected, rtol=1e-4), told
+
+
 def baselines(data):
     """Test accuracy of the most frequent class, and of the class whose mean training image is nearest."""
     train, test = (images.reshape(len(images), -1) / 255 for images in (data.train_images, data.test_images))
@@ -651,7 +683,10 @@ def test_patterns_are_learnt_from_files_to_scores(impl, fw, tmp_path):
 @pytest.mark.timeout(3 * 3600)
 @level(6, "trained", points=3)
 def test_the_real_files_are_learnt(impl, fw):
-    """Ten epochs, 5000 images held out. The most frequent class is 10 % of the test images."""
+    """Ten epochs, 5000 images held out: one seed gave 0.81 of the test images in PyTorch, 0.80 in TensorFlow.
+
+    The most frequent class is 0.10 of them.
+    """
     folder = os.environ.get("KATA_CIFAR10")
     if not folder:
         pytest.skip("set KATA_CIFAR10 to the folder of the published files, to train on them")
