@@ -77,11 +77,20 @@ def test_survivors_are_listed_and_counted(project, stub):
     assert not any("x - x" in change for change in changes)
 
 
+# As in a terminal: what a shell starts in the background ignores Ctrl-C.
+INTERRUPTIBLE = """
+import signal, sys
+from dojo.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main(["mutants", "double", "--json=figures.json"]))
+"""
+
+
 def test_ended_early_it_counts_what_has_run(project, stub, doubling_tests):
     """The first line that it prints is a survivor: only then is it interrupted."""
     project.kata("double", doubling_tests + "\n\nimport time; time.sleep(0.5)\n", numpy=stub)
     project.write("solutions/basics/double/double_numpy.py", SOLUTION)
-    command = [sys.executable, "-m", "dojo", "mutants", "double", "--json=figures.json"]
+    command = [sys.executable, "-c", INTERRUPTIBLE]
     with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, text=True) as process:
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)

@@ -469,7 +469,7 @@ def test_sampled_text_is_made_of_english(impl, fw, rng, trained):
     for _ in range(2000):
         chain.append(rng.choice(len(alphabet), p=table[chain[-1]] / table[chain[-1]].sum()))
     of_pairs = np.mean([stretch in known for stretch in sixes("".join(alphabet[number] for number in chain))])
-    text = impl.sample(model, vocabulary, "the ", 200, temperature=TEMPERATURE)
+    text = impl.sample(model, vocabulary, "the ", 500, temperature=TEMPERATURE)  # in 200 chance plays a part
     share = np.mean([stretch in known for stretch in sixes(text)])
     assert of_pairs < 0.3, f"a table of pairs should not write English, but {of_pairs:.0%} of its stretches occur in it"
     assert share > 0.4, (
