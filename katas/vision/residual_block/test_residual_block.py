@@ -454,7 +454,7 @@ def factor_without_shortcuts(rng, images, labels):
 @pytest.mark.gpu
 @level(2, "basic", points=2)
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
-    images = rng.standard_normal((2, 6, 7, 3))
+    images = rng.standard_normal((2, 6, 7, CHANNELS))
     block = fill(gpu, rng, made(impl, gpu, "BasicBlock", "half_the_size"))
     output = gpu.call(block, gpu.images(images))
     gpu.check_device(output)
