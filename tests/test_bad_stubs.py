@@ -51,6 +51,16 @@ BAD = {
     "raises_at_import": ("import math\n\nratio = 1 / 0\n\ndef double(x):\n    return x\n", "ZeroDivisionError", 3),
     "exits_at_import": ("import sys\nsys.exit(3)\n", "your code called sys.exit(3)", 2),
     "endless_import": ("while True:\n    pass\n", "endless loop", "[12]"),
+    "half_written": (
+        "def double(x):\n    if x.ndim == 1:\n        raise NotImplementedError('still yours')\n",
+        "not written yet: still yours",
+        3,
+    ),
+    "operation_that_lacks": (  # as a framework's kernel says it: by no line of Python
+        "def double(x):\n    exec(compile(\"raise NotImplementedError('no such kernel')\", 'kernel.so', 'exec'))\n",
+        "your code raised NotImplementedError: no such kernel",
+        2,
+    ),
     "aborts": ("import os\n\ndef double(x):\n    os.abort()\n", "died of signal 6", None),
     "bad_bytes": ("def double(x):\n    return '\\udcff'\n", "expected a NumPy array", 1),
 }
