@@ -20,6 +20,8 @@ from dojo.guard import Forbidden
 from dojo.loader import missing_name
 
 LONGEST = 600  # characters of a message that people will read
+# What a Keras layer makes of an error that its call raises: the error's own words stand in the middle, in bold.
+_OF_KERAS = re.compile("Exception encountered when calling .*?\x1b\\[1m(.*)\x1b\\[0m\n\nArguments received", re.DOTALL)
 _UNUSABLE = re.compile(r"NoneType")
 
 
@@ -72,7 +74,8 @@ def _pytest_failure(text: str) -> str:
 
 
 def _short(error: BaseException) -> str:
-    text = str(error).strip()
+    wrapped = _OF_KERAS.match(str(error))
+    text = (wrapped[1] if wrapped else str(error)).strip()
     return text if len(text) <= LONGEST else text[:LONGEST] + " …"
 
 

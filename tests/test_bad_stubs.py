@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from dojo.explain import message
+
 # slug: (the stub, what the verdict must say, the line of the stub that it must name, as a pattern)
 BAD = {
     "misspelled": ("def duoble(x):\n    return x + x\n", "defines no 'double'. Did you mean duoble?", None),
@@ -116,3 +118,15 @@ def test_plain_pytest_says_the_same(project, slug):
     assert done.returncode == 1
     assert reason in " ".join(done.stdout.split())
     assert re.search(rf"{slug}_numpy.py:{line}\b", done.stdout)
+
+
+def test_an_error_in_a_keras_layer_is_told_in_its_own_words():
+    keras = pytest.importorskip("keras")
+
+    class Layer(keras.layers.Layer):
+        def call(self, x):
+            raise ValueError("two\nlines")
+
+    with pytest.raises(ValueError) as caught:
+        Layer()(keras.ops.ones(1))
+    assert message(caught.value, "layer.py:1", None) == "your code raised ValueError: two\nlines"
