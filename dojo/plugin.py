@@ -83,6 +83,7 @@ class Dojo:
         option = config.option
         self.config, self.catalog = config, catalog
         self.only: Path | None = None  # the folder of the one kata that was asked for by name
+        self.unknown = ""  # what -k looked for among all katas, and no test has
         self.settings = read_settings(config.rootpath / "dojo.toml")
         self.test_seconds = option.test_seconds or self.settings.test_seconds
         self.tree = find_tree(option.impl, config.rootpath, config.invocation_params.dir)
@@ -150,6 +151,8 @@ class Dojo:
         tests = [item for item in session.items if _result in item.stash]
         self._event(plan=[_event_of(item) for item in tests], seconds=sum(self.limit(item) for item in tests))
         self.brief = self.brief and len(tests) == len(session.items) and not session.testsfailed
+        if not session.items and self.config.args_source is not pytest.Config.ArgsSource.ARGS:
+            self.unknown = self.config.option.keyword
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if self.brief and reporter:
             self.config.option.tbstyle, reporter.reportchars = "no", ""
@@ -376,6 +379,11 @@ class Dojo:
             from dojo.report.terminal import print_verdicts
 
             print_verdicts(self.graded(), terminalreporter)
+        if self.unknown.isidentifier():
+            try:
+                self.catalog.find(self.unknown)
+            except DojoError as error:
+                terminalreporter.write_line(str(error))
 
 
 def _is_harness_error(error: BaseException) -> bool:

@@ -141,6 +141,9 @@ class TestSelection:
         assert done.returncode == 0
         assert "imported" not in done.stdout
 
+    def test_a_name_that_no_kata_has_gets_a_near_one(self, doubled):
+        assert "There is no kata 'duoble'. Did you mean double?" in doubled.pytest("-k", "duoble").stdout
+
     @pytest.mark.parametrize(
         ("options", "told"),
         [

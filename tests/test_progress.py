@@ -1,9 +1,13 @@
 """The progress file: what it remembers, and what happens to it when things go wrong."""
 
 import json
+import os
+import signal
 import subprocess
+import sys
 import threading
 import time
+from xml.etree import ElementTree
 
 import pytest
 
@@ -200,7 +204,27 @@ class TestCommands:
         assert "passed, 5 of 5" in page
         assert "http" not in page.replace("http-equiv", "")
         assert json.loads((begun.root / "all.json").read_text())["schema"] == 1
-        assert 'name="points" value="3"' in (begun.root / "all.xml").read_text()
+
+    def test_junit_gives_every_test_its_points_skipped_ones_too(self, begun):
+        self.write(begun, "def double(x):\n    return x\n")
+        self.dojo(begun, "check", "double", "--framework=numpy", "--junit=all.xml")
+        (suite,) = ElementTree.parse(begun.root / "all.xml").getroot()
+        cases = {
+            case.get("name"): (
+                [child.tag for child in case if child.tag != "properties"],
+                {entry.get("name"): entry.get("value") for entry in case.iter("property")},
+            )
+            for case in suite.iter("testcase")
+        }
+        assert cases["every entry is doubled"][0] == ["failure"]
+        assert cases["every entry is doubled"][1]["points"] == "3"
+        assert cases["large entries"][0] == ["skipped"]
+        assert cases["large entries"][1] == {"level": "4", "title": "large", "points": "1", "state": "locked"}
+        assert {name: suite.get(name) for name in ("tests", "failures", "skipped")} == {
+            "tests": "4",
+            "failures": "1",
+            "skipped": "1",
+        }
 
     def test_an_interview_ends_when_every_level_passes(self, begun, right):
         done = {}
@@ -220,6 +244,38 @@ class TestCommands:
             thread.join(timeout=5)
         assert "points 5 of 5" in done["said"]
         assert Store(begun.root / ".dojo" / "progress.json").read().interviews[0]["score"] == 5
+
+    def begin_interview(self, project, minutes):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dojo", "interview", f"--minutes={minutes}", "--framework=numpy"],
+            cwd=project.root,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert "minutes from now" in process.stdout.readline()
+        return process
+
+    def scorecards(self, project):
+        return Store(project.root / ".dojo" / "progress.json").read().interviews
+
+    def test_an_interview_ends_when_its_time_is_over(self, begun):
+        said, _ = self.begin_interview(begun, 0.05).communicate(timeout=60)
+        assert "The time is over." in said
+        (card,) = self.scorecards(begun)
+        assert (card["score"], card["total"], card["runs"], card["seconds"]) == (0, 5, 0, 3)
+
+    def test_an_interview_broken_off_keeps_its_scorecard(self, begun):
+        process = self.begin_interview(begun, 30)
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+        assert "Traceback" not in said
+        assert "points  0 of 5" in said
+        (card,) = self.scorecards(begun)
+        assert (card["score"], card["minutes"]) == (0, 30)
 
     @pytest.mark.parametrize(
         ("args", "told"),

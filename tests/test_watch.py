@@ -13,13 +13,13 @@ import pytest
 class Watcher:
     """A running `python -m dojo watch`, and what it has said so far."""
 
-    def __init__(self, project, *args):
+    def __init__(self, project, *args, stdin=subprocess.DEVNULL):
         environment = os.environ | {"COLUMNS": "120", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dojo", "watch", *args],
             cwd=project.root,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -117,3 +117,40 @@ def test_it_can_end_after_one_verdict(project, right):
     watcher = Watcher(project, "double", "--once")
     assert "5 of 5 points" in watcher.wait_for("after the save")
     assert watcher.process.wait(timeout=20) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="keys are sent through a pseudo-terminal, which Windows lacks")
+def test_the_keys_give_a_hint_the_next_kata_another_run_the_difference_and_the_end(project, stub, right):
+    hints = '[hints]\n1 = ["What is the shape?"]\n2 = ["Twice."]\n3 = ["Two."]\n4 = ["Large."]\n'
+    project.kata("double", meta=hints, numpy=stub)
+    project.write("solutions/basics/double/double_numpy.py", right)
+    terminal, its_end = os.openpty()
+    watcher = Watcher(project, stdin=its_end)
+
+    def press(key):
+        os.write(terminal, key.encode())
+
+    try:
+        press("h")
+        watcher.wait_for("Nothing was checked yet")
+        save(project, "def double(x):\n    return x\n")
+        watcher.wait_for("after the save")
+        press("h")
+        watcher.wait_for("hint 1 of 1, level 2: Twice.")
+        press("n")
+        watcher.wait_for("go on with double")
+        press("d")
+        watcher.wait_for("The solution is shown once all levels pass.")
+        save(project, "def double(x):\n    return 2 * x\n")
+        assert "5 of 5 points" in watcher.wait_for("after the save")
+        press("r")
+        assert "5 of 5 points" in watcher.wait_for("after the save")
+        press("d")
+        watcher.wait_for("+    return x + x")
+        press("q")
+        assert watcher.process.wait(timeout=20) == 0
+    finally:
+        watcher.process.kill()
+        watcher.process.wait()
+        os.close(terminal)
+        os.close(its_end)

@@ -6,12 +6,14 @@ Write in the file that it names; each save is a run. It ends when the time is ov
 import argparse
 import random
 import time
+from contextlib import suppress
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from dojo.catalog import ROOT, Catalog, Kata, shown
+from dojo.checking import not_started
 from dojo.commands.hint import hints_of
 from dojo.commands.watch import Watch
 from dojo.errors import DojoError, did_you_mean
@@ -80,7 +82,7 @@ class Interview(Watch):
         self.file.write_text(original_stub(kata.implementation(framework, catalog.root)), encoding="utf-8")
         super().__init__(catalog, [kata.slug], console, tree=tree)
         self.begun = time.monotonic()
-        self.result: KataResult | None = None
+        self.result = not_started(kata, framework, tree)
         self.runs, self.hints, self.times = 0, 0, {}
         self.said_minutes = minutes + 1
         console.print(Text(f"{kata.title}, in {framework}: {minutes:g} minutes from now.", style="bold"))
@@ -90,6 +92,15 @@ class Interview(Watch):
     def seconds(self) -> float:
         return time.monotonic() - self.begun
 
+    def run(self) -> int:
+        with suppress(KeyboardInterrupt):  # as with q: the scorecard must not be lost
+            return super().run()
+        return 0
+
+    def _start(self, kata: Kata, framework: str, at: float) -> None:
+        if self.seconds < self.minutes * 60:  # what is saved later does not count
+            super()._start(kata, framework, at)
+
     def is_over(self) -> bool:
         """Also keeps the clock on screen: a line for every five minutes, and for each of the last five."""
         left = self.minutes - self.seconds / 60
@@ -97,9 +108,12 @@ class Interview(Watch):
         if left > 0 and whole < self.said_minutes and (whole % 5 == 0 or whole < 5):
             self.said_minutes = whole
             self.console.print(Text(f"{whole} minute{'s' * (whole != 1)} left", style="dim"))
-        if left <= 0:
-            self.console.print(Text("The time is over.", style="bold"))
-        return left <= 0 or (self.result is not None and self.result.state is State.PASSED)
+        if left > 0:
+            return self.result.state is State.PASSED
+        if self.running:
+            return False  # the last save came in time, and its verdict counts
+        self.console.print(Text("The time is over.", style="bold"))
+        return True
 
     def on_result(self, result: KataResult) -> None:
         """Count the run, and note when each level first passed."""
@@ -108,27 +122,26 @@ class Interview(Watch):
             self.times.setdefault(level.number, self.seconds)
 
     def is_passed(self, job) -> bool:
-        return self.result is not None and self.result.state is State.PASSED
+        return self.result.state is State.PASSED
 
     def _hint(self) -> None:
-        level = self.result.first_open.number if self.result and self.result.first_open else 1
+        level = self.result.first_open.number if self.result.first_open else 1
         hints = hints_of(self.kata, level)
         self.hints += 1
         self.console.print(Text(f"hint, level {level}: {hints[min(self.hints, len(hints)) - 1]}"))
 
     def scorecard(self) -> dict:
         """What is kept of the interview, and shown in the report."""
-        levels = self.result.levels if self.result else []
         return {
             "at": time.strftime("%Y-%m-%dT%H:%M:%S"),
             "kata": self.kata.slug,
             "framework": self.framework,
             "minutes": self.minutes,
             "seconds": round(min(self.seconds, self.minutes * 60), 1),
-            "score": self.result.score if self.result else 0,
-            "total": self.result.total if self.result else 0,
-            "levels": self.result.prefix if self.result else 0,
-            "all_levels": len(levels),
+            "score": self.result.score,
+            "total": self.result.total,
+            "levels": self.result.prefix,
+            "all_levels": len(self.result.levels),
             "seconds_to_level": {str(number): round(seconds, 1) for number, seconds in self.times.items()},
             "runs": self.runs,
             "hints": self.hints,
