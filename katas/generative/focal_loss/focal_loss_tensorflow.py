@@ -6,6 +6,7 @@ turns the cross-entropy down where the net is right already. With p the probabil
     loss = -alpha · (1 - p)^gamma · log p
 
 gamma 0 is the plain cross-entropy; alpha is a weight per class. All comes from logits, and stays finite at any logit.
+No function writes to its arguments.
 
 Levels     1 shapes · 2 cross-entropy · 3 focus · 4 class weights · 5 gradients · 6 edges · 7 no loops · 8 a rare digit
 Off limits keras.losses.BinaryFocalCrossentropy, keras.losses.CategoricalFocalCrossentropy and their functions

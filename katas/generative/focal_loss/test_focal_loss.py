@@ -131,6 +131,19 @@ def test_without_gamma_it_is_the_cross_entropy_of_each_row(impl, fw, rng, size):
     fw.close(impl.focal_loss(fw.array(logits), fw.array(labels), gamma=0.0), expected, of="focal_loss")
 
 
+@level(2, "cross-entropy")
+def test_no_argument_is_written_to(impl, fw, rng):
+    (logits, targets), (rows, labels), alpha = binary_inputs(rng, (4, 5)), row_inputs(rng, (6, 3)), rng.random(3)
+    for name, arrays, weight in (
+        ("binary_focal_loss", (logits, targets), 0.25),
+        ("focal_loss", (rows, labels, alpha), None),
+    ):
+        tensors = [fw.array(array) for array in arrays]
+        getattr(impl, name)(*tensors, *([weight] if weight else []))
+        for index, (tensor, array) in enumerate(zip(tensors, arrays, strict=True)):
+            fw.check_unchanged(tensor, array, of=f"argument {index + 1} of {name}")
+
+
 # -------------------------------------------------------------------- gamma
 
 

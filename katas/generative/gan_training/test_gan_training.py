@@ -365,6 +365,69 @@ def test_every_step_has_new_noise(impl, fw, rng):
 
 @level(6, "the ring", points=3)
 @pytest.mark.timeout(60)
+def test_the_noise_is_normal(impl, fw):
+    """Both nets return what they are given, so that each loss tells its noise. Nothing is learnt, at a rate of 0."""
+    nets = players(impl, fw, 1, 1, 1)
+    for net in nets:  # 10 is added before both leaky ReLUs and taken off behind them
+        for name, bias in (("first", 10.0), ("second", 0.0), ("last", -10.0)):
+            fw.set_weights(getattr(net, name), {"kernel": np.ones((1, 1)), "bias": np.array([bias])})
+    losses = np.array(impl.train(*nets, (fw.array(np.zeros((1, 1))) for _ in range(200)), 1, 0.0))
+    noise = np.concatenate([np.log(np.expm1(losses[:, 0] - np.log(2))), -np.log(np.expm1(losses[:, 1]))])
+    mean, deviation, most = noise.mean(), noise.std(), np.abs(noise).max()
+    assert abs(mean) < 5 / np.sqrt(400) and abs(deviation - 1) < 5 / np.sqrt(800) and most > 1.8, (
+        f"400 numbers of noise, one a step, should have mean 0 and deviation 1, and some should lie beyond 1.8; they "
+        f"have {mean:.2f} and {deviation:.2f}, and reach {most:.2f}. Does each step draw as much as the batch has rows?"
+    )
+
+
+@level(6, "the ring", points=3)
+@pytest.mark.timeout(60)
+@every_kind
+def test_the_discriminator_moves_first(impl, fw, rng, kind):
+    """The generator makes the same point of any noise, and then the losses of both turns are certain."""
+    generator, discriminator = (fill(fw, rng, model) for model in players(impl, fw, 3, 5, 2))
+    fw.set_weights(generator.first, {"kernel": np.zeros((3, 5)), "bias": rng.standard_normal(5)})
+    before, real = weights_of(fw, discriminator), rng.standard_normal((6, 2))
+    fake = run(weights_of(fw, generator), np.zeros((6, 3)))[0]
+    (on_real, real_tape), (on_fake, fake_tape) = run(before, real), run(before, fake)
+    judgement, *backs = judged(on_real, on_fake, kind)
+    parts = [go_back(before, tape, back)[0] for tape, back in zip((real_tape, fake_tape), backs, strict=True)]
+    after = {  # Adam's first step is the learning rate, in the direction of the slope
+        name: {key: before[name][key] - 0.02 * np.sign(parts[0][name][key] + parts[1][name][key]) for key in old}
+        for name, old in before.items()
+    }
+    expected = judgement, made(run(after, fake)[0], kind)[0]
+    losses = impl.train(generator, discriminator, [fw.array(real)], 3, 0.02, kind=kind)
+    assert losses[0] == pytest.approx(expected, rel=1e-3), (
+        f"the losses should be {expected[0]:.4f} and, after the discriminator's step, {expected[1]:.4f}; without the "
+        f"step the second would be {made(on_fake, kind)[0]:.4f}. You return {losses[0]}"
+    )
+
+
+@level(6, "the ring", points=3)
+@pytest.mark.timeout(60)
+def test_adam_remembers_half_of_the_step_before(impl, fw):
+    """A discriminator that is hardly decided gets points above the fake ones, then points below: opposite gradients.
+
+    With β₁ = 0.5 the second step takes back a third of the first one, with 0.9 a twentieth; a new Adam for each batch
+    takes back all.
+    """
+    generator, discriminator = players(impl, fw, 1, 1, 1)
+    for net in (generator, discriminator):
+        for name, kernel, bias in (("first", 1.0, 2.0), ("second", 1.0, 0.0), ("last", 0.0, 0.01)):
+            kernel = 0.0 if net is generator else kernel
+            fw.set_weights(getattr(net, name), {"kernel": np.full((1, 1), kernel), "bias": np.array([bias])})
+    fw.set_weights(generator.last, {"kernel": np.zeros((1, 1)), "bias": np.zeros(1)})
+    impl.train(generator, discriminator, [fw.array(np.full((8, 1), place)) for place in (1.0, -1.0)], 1, 1e-4)
+    moved = fw.weights(discriminator.last)["kernel"].item() / 1e-4
+    assert 0.55 < moved < 0.75, (
+        f"after a step forth and one back, a weight should be 0.65 learning rates from where it began, and is "
+        f"{moved:.2f}. Is β₁ 0.5, and is there one Adam for all batches?"
+    )
+
+
+@level(6, "the ring", points=3)
+@pytest.mark.timeout(60)
 @every_kind
 def test_the_generator_covers_the_ring(impl, fw, rng, kind):
     """Over ten seeds: 7 or 8 modes in PyTorch and 8 in TensorFlow, with either loss."""

@@ -188,6 +188,25 @@ def test_the_dtype_is_kept(impl, fw, rng, dtype):
     fw.close(impl.triplet_loss(*tensors, 0.7), triplets_by_hand(*vectors, 0.7), of="triplet_loss", dtype=dtype)
 
 
+@level(3, "pairs and triplets", points=2)
+def test_no_argument_is_written_to(impl, fw, rng):
+    vectors, same, labels = three(rng, (6, 3)), np.arange(6) < 3, np.array([4, 4, 5, 5, 6, 6])
+    for name, arrays in (
+        ("pairwise_distances", vectors[:1]),
+        ("contrastive_loss", [*vectors[:2], same]),
+        ("triplet_loss", vectors),
+        ("triplet_gradients", vectors),
+        ("batch_hard_loss", [vectors[0], labels]),
+    ):
+        tensors = [fw.array(array) for array in arrays]
+        try:
+            getattr(impl, name)(*tensors)
+        except NotImplementedError:  # of a later level, and not written yet
+            continue
+        for index, (tensor, array) in enumerate(zip(tensors, arrays, strict=True)):
+            fw.check_unchanged(tensor, array, of=f"argument {index + 1} of {name}")
+
+
 # -------------------------------------------------------------------- batch-hard
 
 
@@ -199,6 +218,13 @@ def test_each_anchor_meets_its_farthest_friend_and_nearest_stranger(impl, fw, rn
     x, labels = rng.standard_normal((count, width)), np.arange(count) % classes
     loss = impl.batch_hard_loss(fw.array(x), fw.array(labels), margin)
     fw.close(loss, hardest_by_hand(x, labels, margin), of="batch_hard_loss")
+
+
+@level(4, "hardest", points=3)
+def test_strangers_may_be_farther_than_any_number_that_you_think_of(impl, fw, rng):
+    x, labels = rng.standard_normal((9, 2)) * 1e6, np.arange(9) % 3
+    loss = impl.batch_hard_loss(fw.array(x), fw.array(labels))
+    fw.close(loss, hardest_by_hand(x, labels), of="batch_hard_loss", rtol=1e-3)
 
 
 @level(4, "hardest", points=3)
@@ -258,6 +284,15 @@ def test_the_formula_takes_a_margin_of_one_unless_told_and_keeps_the_dtype(impl,
         fw.close(gradient, expected, of=f"gradient of {name}", dtype="float64")
 
 
+@level(5, "gradients", points=2)
+def test_a_row_whose_loss_is_just_zero_has_no_gradient(impl, fw, rng):
+    """Without a margin, and with the positive for a negative: the two distances are equal."""
+    anchor, other = rng.standard_normal((5, 3)), rng.standard_normal((5, 3))
+    gradients = impl.triplet_gradients(fw.array(anchor), fw.array(other), fw.array(other), 0.0)
+    for gradient, name in zip(gradients, NAMES, strict=True):
+        fw.close(gradient, np.zeros((5, 3)), of=f"gradient of {name}")
+
+
 NAMES = ("the anchor", "the positive", "the negative")
 
 
@@ -294,6 +329,15 @@ def test_the_formula_is_finite_where_vectors_coincide(impl, fw, rng, equal):
     gradients = impl.triplet_gradients(*map(fw.array, vectors), 5.0)
     for gradient, expected, name in zip(gradients, slopes_by_hand(vectors, 5.0), NAMES, strict=True):
         fw.close(gradient, expected, of=f"gradient of {name}")
+
+
+@level(6, "zero distance", points=2)
+def test_however_short_a_distance_its_gradient_has_length_one(impl, fw, rng):
+    positive, negative = (rng.standard_normal((4, 3)) for _ in range(2))
+    gradients = impl.triplet_gradients(*map(fw.array, (np.zeros((4, 3)), 1e-6 * positive, 1e-6 * negative)), 1.0)
+    pull, push = (-v / np.linalg.norm(v, axis=1, keepdims=True) for v in (positive, negative))
+    for gradient, expected, name in zip(gradients, (pull - push, -pull, push), NAMES, strict=True):
+        fw.close(gradient, expected, of=f"gradient of {name}", rtol=1e-3)
 
 
 @level(6, "zero distance", points=2, autograd=True)

@@ -7,7 +7,8 @@ the positive than to the negative by a margin (Schroff et al. 2015). With d the 
     contrastive   same: d² / 2        different: max(0, margin - d)² / 2
     triplet       max(0, d(anchor, positive) - d(anchor, negative) + margin)
 
-Most triplets are easy; batch-hard mining takes the worst of each anchor (Hermans, Beyer and Leibe 2017).
+Most triplets are easy; batch-hard mining takes the worst of each anchor (Hermans, Beyer and Leibe 2017). No function
+writes to its arguments.
 
 Levels     1 shapes · 2 distances · 3 pairs and triplets · 4 hardest · 5 gradients · 6 zero distance · 7 no loops ·
            8 digits

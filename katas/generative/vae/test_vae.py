@@ -86,6 +86,14 @@ def silence(fw, model):
     return model
 
 
+def show_z(fw, model):
+    """Let the decoder of a model with two pixels, four hidden units and two latent variables return z as its logits."""
+    both = np.concatenate([np.eye(2), -np.eye(2)], axis=1)
+    fw.set_weights(model.decoder, {"kernel": both, "bias": np.zeros(4)})
+    fw.set_weights(model.pixels, {"kernel": both.T, "bias": np.zeros(2)})
+    return model
+
+
 def pixels(rng, *shape):
     return rng.integers(0, 2, shape).astype("float64")
 
@@ -149,6 +157,21 @@ def test_without_noise_every_entry_gets_its_own_draw(impl, fw):
         assert abs(found) < 5 / np.sqrt(5000), (
             f"the draws of {what} should be independent; they correlate by {found:.2f}"
         )
+
+
+@level(2, "reparameterisation", points=2)
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+def test_the_model_draws_one_z_for_each_picture(impl, fw, training):
+    """A decoder that shows z itself, and the same q(z|x) for every picture. The tolerances are five standard errors."""
+    model = show_z(fw, make(impl, fw, 2, 4, 2))
+    for head, bias in (("mean", 2.0), ("log_variance", np.log(0.25))):
+        fw.set_weights(getattr(model, head), {"kernel": np.zeros((4, 2)), "bias": np.full(2, bias)})
+    z = fw.numpy(fw.call(model, fw.array(np.ones((5000, 2))), training=training)[0]).astype("float64")
+    mean, deviation = z.mean(axis=0), z.std(axis=0)
+    assert np.abs(mean - 2).max() < 5 * 0.5 / np.sqrt(5000), f"the z should have mean 2, and have {mean.round(3)}"
+    assert np.abs(deviation - 0.5).max() < 5 * 0.5 / np.sqrt(10_000), (
+        f"the z should have deviation 0.5, and have {deviation.round(3)}"
+    )
 
 
 @level(2, "reparameterisation", points=2)
@@ -304,12 +327,38 @@ def test_each_batch_is_one_step_of_adam(impl, fw, rng, beta):
 
 
 @level(6, "learns", points=3)
+def test_each_loss_is_that_of_its_own_batch(impl, fw, rng):
+    """Steps so small that they change nothing, and batches of different sizes that come from a generator."""
+    model = silence(fw, filled(impl, fw, rng, 6, 5, 2))
+    weights, batches = weights_of(fw, model), [pixels(rng, size, 6) for size in (3, 8, 1)]
+    expected = []
+    for x in batches:
+        mean, log_variance = encoded(weights, x)
+        expected.append(np.mean(surprise(decoded(weights, mean), x) + divergence(mean, log_variance)))
+    losses = impl.train(model, (fw.array(x) for x in batches), 1e-7)
+    assert losses == pytest.approx(expected, rel=1e-3), f"three batches, with the losses {expected}; you found {losses}"
+
+
+@level(6, "learns", points=3)
+def test_adam_remembers_the_batches_before(impl, fw, rng):
+    """A white batch, then a black one, to a decoder that is hardly decided: their gradients are opposite.
+
+    Adam, which remembers the first, goes back by a tenth of a step; a new Adam for each batch goes back all the way.
+    """
+    model, rate = silence(fw, filled(impl, fw, rng, 4, 3, 2)), 1e-3
+    fw.set_weights(model.pixels, {"kernel": np.zeros((3, 4)), "bias": np.full(4, 0.1)})
+    impl.train(model, [fw.array(np.ones((8, 4))), fw.array(np.zeros((8, 4)))], rate)
+    moved = (fw.weights(model.pixels)["bias"] - 0.1) / rate
+    assert np.all((moved > 0.8) & (moved < 1.0)), (
+        f"after a step forth and one back, the biases of the pixels should be 0.9 learning rates from their beginning; "
+        f"they are {moved.min():.2f} to {moved.max():.2f}. Is it one Adam, at its usual settings, for all batches?"
+    )
+
+
+@level(6, "learns", points=3)
 def test_new_pictures_come_from_the_prior(impl, fw):
     """A decoder that shows z itself: its logits are the z. The tolerances are five standard errors."""
-    model = make(impl, fw, 2, 4, 2)
-    both = np.concatenate([np.eye(2), -np.eye(2)], axis=1)
-    fw.set_weights(model.decoder, {"kernel": both, "bias": np.zeros(4)})
-    fw.set_weights(model.pixels, {"kernel": both.T, "bias": np.zeros(2)})
+    model = show_z(fw, make(impl, fw, 2, 4, 2))
     drawn = impl.sample(model, 5000)
     fw.check_shape(drawn, (5000, 2), of="samples")
     p = fw.numpy(drawn).astype("float64")

@@ -188,7 +188,7 @@ def test_both_norms_have_the_epsilon_that_is_asked_for(impl, fw, rng, eps):
 
 
 @level(1, "post-norm", points=2)
-@pytest.mark.parametrize("width, heads", [(8, 3), (2, 4)])
+@pytest.mark.parametrize("width, heads", [(8, 3), (2, 4), (9, 2)])
 def test_heads_that_do_not_divide_the_width_are_refused(impl, fw, width, heads):
     with pytest.raises(ValueError):
         impl.EncoderBlock(width, heads, 4)
@@ -234,10 +234,28 @@ def test_no_token_looks_at_padding(impl, fw, rng, norm_first, where):
         }[where]
     )
     x = tokens(rng, case)
-    output = fw.call(block, fw.array(x), fw.array(mask))
+    given, given_mask = fw.array(x), fw.array(mask)
+    output = fw.call(block, given, given_mask)
     fw.check_shape(output, x.shape, of="the block")
     expected = by_hand(weights, x, 2, norm_first, mask)
     fw.close(fw.array(fw.numpy(output)[mask]), expected[mask], of="the block, at the tokens that are no padding")
+    fw.check_unchanged(given, x, of="x")
+    fw.check_unchanged(given_mask, mask, of="mask")
+
+
+@level(3, "padding", points=2)
+@both_kinds
+def test_padding_stays_hidden_however_low_the_scores(impl, fw, rng, norm_first):
+    """The biases of query and key make every score -180,000: a token takes the average of all that it may look at."""
+    case = (2, 4, 8, 2, 12)
+    block, weights = made(impl, fw, rng, case, norm_first=norm_first)
+    for name, bias in (("query", 300.0), ("key", -300.0)):
+        weights[name] = {"kernel": np.zeros((8, 8)), "bias": np.full(8, bias)}
+        fw.set_weights(getattr(block, name), weights[name])
+    x, mask = tokens(rng, case), np.array([[True, True, True, False], [True, False, False, True]])
+    output = fw.numpy(fw.call(block, fw.array(x), fw.array(mask)))
+    expected = by_hand(weights, x, 2, norm_first, mask)
+    fw.close(fw.array(output[mask]), expected[mask], of="the block, at the tokens that are no padding")
 
 
 @level(3, "padding", points=2)
@@ -310,6 +328,24 @@ def test_numbers_of_a_branch_are_dropped_one_by_one(impl, fw, rng, place):
     assert 0.35 < dropped < 0.65 and dropped + doubled > 0.95, (
         f"at a rate of a half, about half of the branch should be 0 and the rest doubled; {dropped:.0%} of it are 0 "
         f"and {doubled:.0%} doubled"
+    )
+
+
+@level(4, "dropout", points=2)
+def test_a_weight_is_dropped_for_all_columns_of_its_head(impl, fw, rng):
+    """A lone token has one weight in each head: if it goes, the head's values go, all of them at once."""
+    case = (64, 1, 8, 2, 12)
+    block, weights = made(impl, fw, rng, case, norm_first=True)
+    fw.set_weights(block.mix, {"kernel": np.eye(8), "bias": np.zeros(8)})
+    fw.set_weights(block.contract, {part: 0 * array for part, array in weights["contract"].items()})
+    x = tokens(rng, case)
+    branch = fw.numpy(fw.call(block, fw.array(x))) - x
+    set_rates(fw, block, drop_weights=0.5)
+    share = ((fw.numpy(fw.call(block, fw.array(x), training=True)) - x) / branch).reshape(64, 2, 4)
+    dropped, doubled = (np.mean(np.all(np.abs(share - factor) < 0.02, axis=-1)) for factor in (0, 2))
+    assert 0.25 < dropped < 0.75 and dropped + doubled > 0.95, (
+        f"at a rate of a half, about half of the heads should be 0 in all their columns, and the rest doubled; "
+        f"{dropped:.0%} of them are 0 and {doubled:.0%} doubled"
     )
 
 

@@ -125,16 +125,16 @@ def drawn(fw, rng, layer):
 
 @cache
 def kept(impl, fw, layers):
-    """A model and the table that it started with. Called once, for Keras makes weights only then; it takes a while."""
+    """A model, called once, for Keras makes weights only then; it takes a while."""
     model = impl.Transformer(**SIZES, layers=layers)
     ids = fw.array(np.full((1, 2), 3))
     model.decode(ids, model.encode(ids), ids)
-    return model, fw.weights(model.embedding)["table"]
+    return model
 
 
 def made(impl, fw, rng, layers=1, until=lambda weights: True):
     """A model of the learner's with random numbers in every weight, and those weights; drawn until they will do."""
-    model, _ = kept(impl, fw, layers)
+    model = kept(impl, fw, layers)
     parts = {name: layer_at(model, name) for name in names_of_layers(layers)}
     while not until(weights := {name: drawn(fw, rng, part) for name, part in parts.items()}):
         pass
@@ -213,6 +213,22 @@ def test_x_looks_at_the_memory(impl, fw, rng, kind):
     for part in PROJECTIONS:
         fw.set_weights(getattr(attention, part), weights[f"it.{part}"])
     fw.close(fw.call(attention, *tensors), attended(weights, "it", x, memory, mask, heads), of="Attention")
+
+
+@level(2, "attention")
+def test_what_is_masked_stays_hidden_however_low_the_scores(impl, fw, rng):
+    """The biases of query and key make every score -180,000: x takes the average of all that it may look at."""
+    x, memory = rng.standard_normal((2, 3, 8)), rng.standard_normal((2, 4, 8))
+    mask = np.array([[True, True, True, False], [True, False, False, True]])[:, None]
+    attention = impl.Attention(8, 2)
+    tensors = fw.array(x), fw.array(memory), fw.array(mask[:, None])
+    attention(*tensors)
+    weights = {f"it.{part}": drawn(fw, rng, getattr(attention, part)) for part in PROJECTIONS}
+    for part, bias in (("query", 300.0), ("key", -300.0)):
+        weights[f"it.{part}"] = {"kernel": np.zeros((8, 8)), "bias": np.full(8, bias)}
+    for part in PROJECTIONS:
+        fw.set_weights(getattr(attention, part), weights[f"it.{part}"])
+    fw.close(fw.call(attention, *tensors), attended(weights, "it", x, memory, mask, 2), of="Attention")
 
 
 @level(2, "attention")
@@ -310,9 +326,16 @@ def test_one_table_is_all_that_embedding_and_logits_have(impl, fw, rng):
 
 @level(4, "the model", points=3)
 def test_a_fresh_embedding_gives_tokens_of_size_one(impl, fw):
-    found, expected = kept(impl, fw, 1)[1].std(), SIZES["width"] ** -0.5
-    assert abs(found / expected - 1) < 0.35, (
-        f"with a width of {SIZES['width']} its standard deviation should be {expected:.2f}, and is {found:.2f}"
+    model = impl.Transformer(vocabulary=400, width=8, heads=2, hidden=4)
+    model.embedding(fw.array(np.zeros((1, 1), int)))  # Keras makes the table only now
+    table, expected = fw.weights(model.embedding)["table"], 8**-0.5
+    assert abs(table.std() / expected - 1) < 0.08 and abs(table.mean()) < 0.03, (
+        f"with a width of 8 its mean should be 0 and its standard deviation {expected:.3f}; they are "
+        f"{table.mean():.3f} and {table.std():.3f}"
+    )
+    tails = np.mean(np.abs(table) > 2 * expected)
+    assert 0.03 < tails < 0.065, (
+        f"of a normal distribution 4.6 % lie beyond two deviations, here {tails:.1%}: do not draw it from another"
     )
 
 
@@ -367,6 +390,26 @@ def test_updates_are_adams_on_the_shifted_target(impl, fw, rng):
     assert steps.min() > 0.0049 and 0.013 < steps.max() < 0.0151, (
         "Adam's first step is the learning rate, 0.01, and the second at most as large as its own, 0.005: every number "
         f"of the two norms should have moved by 0.005 to 0.015. They moved by {steps.min():.4f} to {steps.max():.4f}"
+    )
+    unmoved = [
+        f"{name}, its {part}"
+        for name, parts in weights.items()
+        for part, array in parts.items()
+        if not (name.endswith(".key") and part == "bias")  # it moves all scores of a query alike: it has no gradient
+        and np.allclose(fw.weights(layer_at(model, name))[part], array, rtol=0, atol=1e-5)
+    ]
+    assert not unmoved, f"two updates did not move these weights: {unmoved}"
+
+
+@level(6, "learns", points=3)
+def test_a_batch_takes_every_pair_once_if_there_are_no_more(impl, fw, rng):
+    model, weights = made(impl, fw, rng)
+    source, target = sentences(rng, 3), with_end(sentences(rng, 3))
+    (loss,) = impl.train(model, fw.array(source), fw.array(target), updates=1)
+    expected = loss_by_hand(logits_by_hand(weights, source, shifted_by_hand(target)), target)
+    assert abs(loss - expected) < 1e-3, (
+        f"with three pairs and batch=64 an update takes each of the three once: its loss is {expected:.4f}, and yours "
+        f"is {loss:.4f}"
     )
 
 

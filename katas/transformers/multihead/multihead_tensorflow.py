@@ -59,7 +59,7 @@ def multihead(
     """Project, split, attend in every head, merge, project.
 
     Args:
-        query: (B, Q, query width), floating point.
+        query: (B, Q, query width), floating point. No argument is written to.
         key: (B, K, key width).
         value: (B, K, value width).
         weights: "query" (query width, D), "key" (key width, D), "value" (value width, D) and "output"

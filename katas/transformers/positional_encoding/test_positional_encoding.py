@@ -44,6 +44,7 @@ def table_gradient(fw, layer, table, x, start, cotangent):
     """The gradient of sum(cotangent · layer(x, start)) with respect to the table."""
     given = {"start": start} if start else {}
     if fw.name == "numpy":
+        layer.gradient(fw.array(np.ones_like(cotangent)), **given)  # leaves nothing behind
         return layer.gradient(fw.array(cotangent), **given)
     if fw.name == "torch":
         (layer(fw.array(x), **given) * fw.array(cotangent)).sum().backward()
@@ -144,6 +145,12 @@ def test_what_the_table_does_not_hold_is_refused(impl, fw, rng, shape, start):
         impl.add_positions(fw.array(rng.standard_normal(shape)), fw.array(rng.standard_normal((5, 4))), start)
 
 
+@level(3, "adding")
+def test_a_table_of_one_column_is_refused_for_wider_tokens(impl, fw, rng):
+    with pytest.raises(ValueError):
+        impl.add_positions(fw.array(rng.standard_normal((2, 3, 4))), fw.array(rng.standard_normal((5, 1))))
+
+
 # ---------------------------------------------------------------- level 4
 
 
@@ -160,20 +167,27 @@ def test_the_table_starts_small_and_random(impl, fw):
 
 @level(4, "learned table", points=2)
 @pytest.mark.parametrize(
-    "length, shape, start", [(6, (2, 3, 4), 0), (6, (3, 2, 4), 3), (1, (1, 1, 1), 0)], ids=["front", "later", "tiny"]
+    "length, shape, start",
+    [(6, (2, 3, 4), 0), (6, (3, 2, 4), 3), (6, (3, 4), 1), (6, (2, 5, 3, 4), 2), (1, (1, 1, 1), 0)],
+    ids=["front", "later", "one_text", "nested", "tiny"],
 )
 def test_it_adds_its_own_table(impl, fw, rng, length, shape, start):
     layer, table = made(impl, fw, length, shape[-1])
     x = rng.standard_normal(shape)
-    expected = x + fw.numpy(table)[start : start + shape[1]]
+    expected = x + fw.numpy(table)[start : start + shape[-2]]
     fw.close(layer(fw.array(x), start=start), expected, of="LearnedPositions", atol=1e-6)
 
 
 @level(4, "learned table", points=2)
-def test_a_position_beyond_the_learned_table_is_refused(impl, fw, rng):
+@pytest.mark.parametrize(
+    "shape, start",
+    [((2, 2, 4), 4), ((2, 2, 4), -1), ((2, 2, 1), 0)],
+    ids=["one_row_left", "negative", "narrower"],
+)
+def test_what_the_learned_table_does_not_hold_is_refused(impl, fw, rng, shape, start):
     layer, _ = made(impl, fw, 5, 4)
     with pytest.raises(ValueError):
-        layer(fw.array(rng.standard_normal((2, 2, 4))), start=4)
+        layer(fw.array(rng.standard_normal(shape)), start=start)
 
 
 @level(4, "learned table", points=2)

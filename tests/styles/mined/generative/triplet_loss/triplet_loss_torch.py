@@ -29,7 +29,7 @@ def contrastive_loss(a, b, same, margin=1.0):
 def triplet_loss(anchor, positive, negative, margin=1.0):
     _need(anchor.shape == positive.shape == negative.shape, margin >= 0)
     gap = _length(anchor - negative) - _length(anchor - positive)
-    return torch.clamp(margin - gap, min=0)
+    return (margin - gap).relu()
 
 
 def triplet_gradients(anchor, positive, negative, margin=1.0):
