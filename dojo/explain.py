@@ -69,7 +69,8 @@ def _pytest_failure(text: str) -> str:
     if match := re.match(r"DID NOT RAISE (?:<class ')?(?:\w+\.)*(\w+)", text):
         return f"expected {match[1]} to be raised, but nothing was."
     if match := re.search(r"Timeout \(>([\d.]+)s\)", text):
-        return f"stopped after {float(match[1]):g} s. Is there an endless loop?"
+        more = "If your machine is busy, allow more: test_seconds in dojo.toml."
+        return f"stopped after {float(match[1]):g} s. Is there an endless loop? {more}"
     return text[:LONGEST]
 
 

@@ -55,7 +55,8 @@ class CachedDataset(Dataset):
         A loaded item is kept. First as many others leave as must, the least recently used first (a use: to be given,
         or just loaded). An item larger than the whole budget is given and not kept, and no other leaves for it. Of
         a view into a larger tensor a copy is kept, so that the larger one can go.
-        The caller, and the transform, may write into the tensor they get: what is kept stays as it was loaded.
+        The caller, and the transform, may write into the tensor they get: what is kept stays as it was loaded, and
+        what another thread got stays, too.
 
         Threads may ask at once. No load and no transform makes a thread wait that wants another item. Threads
         that want the same item, while it loads, wait for it and get it as a hit: it is loaded once.

@@ -53,14 +53,15 @@ class ImageFolder(Dataset):
         raise NotImplementedError("ImageFolder.__len__ is yours to write")
 
     def __getitem__(self, index: int) -> Any:
-        """Read one image from its file: a PNG or a JPEG, whichever of the two its extension says.
+        """Read one image from its file, a PNG or a JPEG: what the file holds decides, and not its extension.
 
         Args:
             index: from −len to len − 1; −1 is the last image.
 
         Returns:
             (3, height, width), float32, in [0, 1]: red, green and blue, of which 0 is none and 1 is full. A grey
-            file has the same value in all three; transparency is dropped. With a transform: what that returns.
+            file, of 8 or of 16 bits, has the same value in all three; transparency is dropped. With a transform: what
+            that returns.
 
         Raises:
             IndexError: there is no such index.

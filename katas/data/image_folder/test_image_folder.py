@@ -62,10 +62,11 @@ def corrupt_file(rng, kind):
         "short jpeg": jpeg[: len(jpeg) // 2],
         "short png": png[: len(png) // 2],
         "broken png": png[:200] + bytes(200) + png[400:],
+        "short header": png[:11] + bytes([5]) + png[12:],  # five bytes of it in place of thirteen
     }[kind]
 
 
-CORRUPT = ["empty", "text", "short jpeg", "short png", "broken png"]
+CORRUPT = ["empty", "text", "short jpeg", "short png", "broken png", "short header"]
 
 
 # ---------------------------------------------------------------------- level 1
@@ -170,6 +171,16 @@ def test_a_grey_file_has_three_equal_channels(impl, fw, tmp_path, rng, kind):
     grey = np.asarray(Image.open(io.BytesIO(file)))
     expected = np.stack([grey, grey, grey], axis=-1) / 255
     close(fw, impl.ImageFolder(tmp_path)[0], expected, of="a grey image", atol=1e-6 if kind == "PNG" else JPEG)
+
+
+@level(3, "all to RGB")
+def test_a_grey_file_of_16_bits_is_not_cut_off(impl, fw, tmp_path, rng):
+    """Scanners, microscopes and depth cameras write such files. Eight of the bits are enough."""
+    grey = rng.integers(0, 65536, size=(5, 9)).astype("uint16")
+    grey[0, :2] = 0, 65535
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    expected = np.stack([grey, grey, grey], axis=-1) / 65535
+    close(fw, impl.ImageFolder(tmp_path)[0], expected, of="a grey image of 16 bits", atol=0.005)
 
 
 @level(3, "all to RGB")
@@ -299,7 +310,7 @@ def test_an_error_of_the_transform_comes_through(impl, tmp_path, rng, error):
 @level(6, "corrupt files skipped", points=2)
 def test_corrupt_files_are_left_out_and_told(impl, fw, tmp_path, rng):
     pictures = write_numbered(tmp_path, rng, 3)
-    bad = [f"00{letter}.jpg" for letter in "abcde"]
+    bad = [f"00{letter}.jpg" for letter in "abcdef"]
     for name, kind in zip(reversed(bad), CORRUPT, strict=True):
         (tmp_path / name).write_bytes(corrupt_file(rng, kind))
     with warnings.catch_warnings(record=True) as told:

@@ -24,7 +24,7 @@ In all functions:
                      such a class is left out of "macro" and "weighted"; these are nan if no class is left. If those
                      that are left weigh nothing (they occur among the predictions only), "weighted" is their plain
                      mean.
-    the result       float64: an array (C,) where average is None, otherwise a number.
+    the result       float64: an array (C,) where average is None, otherwise a number. No argument is written to.
 
 Memory grows with N + C, not with their product and not with C².
 """

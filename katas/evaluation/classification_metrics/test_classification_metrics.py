@@ -78,12 +78,15 @@ def check_both(impl, fw, metric, y_true, y_pred, **options):
 def check(impl, fw, metric, y_true, y_pred, **options):
     """The learner's score beside the one by hand; the arguments stay as they are."""
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
-    kept = y_true.copy(), y_pred.copy()
+    weight = options.get("sample_weight")
+    kept = y_true.copy(), y_pred.copy(), np.copy(weight)
     expected = np.array(by_hand(metric, y_true, y_pred, **options), "float64")
     call = ", ".join(f"{name}={value!r}" for name, value in options.items() if name != "sample_weight")
     fw.close(getattr(impl, metric)(y_true, y_pred, **options), expected, of=f"{metric}({call})", dtype="float64")
     fw.check_unchanged(y_true, kept[0], of="y_true")
     fw.check_unchanged(y_pred, kept[1], of="y_pred")
+    if weight is not None:
+        fw.check_unchanged(weight, kept[2], of="sample_weight")
 
 
 def labels_of(rng, count, classes, right=0.5):

@@ -76,8 +76,8 @@ def fit(
 
     Args:
         model, optimizer: as for `train_step`.
-        features: (samples, inputs), float32; at least one sample.
-        labels: (samples,), int64.
+        features: (samples, inputs), float32; at least one sample; not written to.
+        labels: (samples,), int64; not written to.
         epochs: how many times to go through all samples.
         batch: samples of a batch; the last one of an epoch may have fewer.
 

@@ -201,6 +201,19 @@ def check_number(actual, expected, of):
 
 
 @level(4, "one step", points=2)
+def test_gradients_of_before_count_no_more(impl, fw, rng):
+    """In PyTorch an earlier backward pass leaves its gradients with the parameters; TensorFlow keeps none."""
+    model, weights, features, labels = problem(impl, fw, rng, 8)
+    if fw.name == "torch":
+        for parameter in model.parameters():
+            parameter.grad = 0 * parameter.detach() + 1
+    _, _, gradients = by_hand(weights, features, labels)
+    impl.train_step(model, descent(fw, model), fw.array(features), fw.array(labels))
+    expected = [weight - RATE * gradient for weight, gradient in zip(weights, gradients, strict=True)]
+    check_weights(fw, model, expected, rtol=1e-3, atol=1e-4)
+
+
+@level(4, "one step", points=2)
 def test_units_are_dropped_in_a_step(impl, fw, rng):
     """A unit that was dropped leaves its row of the last kernel as it was; without dropout every row moves."""
     model = built(impl, fw, 3, 60, 2, rate=0.5)
@@ -261,11 +274,14 @@ def on_device(fw):
 def test_the_loss_of_an_epoch_is_the_mean_over_its_samples(impl, fw, rng, count, batch):
     """The learning rate is zero, so the model stays as it is, and the order of the samples does not matter."""
     model, weights, features, labels = problem(impl, fw, rng, count)
-    history = impl.fit(model, descent(fw, model, 0.0), fw.array(features), fw.array(labels), epochs=2, batch=batch)
+    given = fw.array(features), fw.array(labels)
+    history = impl.fit(model, descent(fw, model, 0.0), *given, epochs=2, batch=batch)
     assert len(history) == 2, f"two epochs, but {len(history)} losses came back"
     for number, loss in enumerate(history, start=1):
         check_number(float(loss), by_hand(weights, features, labels)[1], f"loss of epoch {number}")
     check_weights(fw, model, weights)
+    fw.check_unchanged(given[0], features, of="features")
+    fw.check_unchanged(given[1], labels, of="labels")
 
 
 @level(5, "a fit", points=2)

@@ -64,7 +64,7 @@ def loss(parameters: Parameters, x: np.ndarray, labels: np.ndarray) -> float:
         One number, finite also for logits of 1e4 and more.
 
     Raises:
-        ValueError: there is not one label for each example, or a label is not one of the classes.
+        ValueError: labels has another shape than (batch,), or a label is not one of the classes.
     """
     raise NotImplementedError("loss is yours to write")
 

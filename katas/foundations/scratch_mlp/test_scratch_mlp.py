@@ -188,7 +188,13 @@ def test_the_mean_of_minus_the_right_logarithms(impl, case):
     check_number(impl.loss(parameters, x, labels), loss_by_hand(parameters, x, labels), of="loss")
 
 
-WRONG_LABELS = {"below zero": [0, 1, -1], "too large": [0, 3, 1], "too few": [0, 1], "too many": [0, 1, 2, 0]}
+WRONG_LABELS = {
+    "below zero": [0, 1, -1],
+    "too large": [0, 3, 1],
+    "too few": [0, 1],
+    "too many": [0, 1, 2, 0],
+    "a column": [[0], [1], [2]],  # as an index beside the rows it would pair every example with every label
+}
 wrong_labels = pytest.mark.parametrize("labels", WRONG_LABELS.values(), ids=WRONG_LABELS.keys())
 
 

@@ -227,6 +227,17 @@ def test_large_logits_at_a_low_temperature_in_float16(impl, fw):
 
 
 @level(5, "large logits", points=2)
+@first_or_last
+def test_a_long_slice_in_float16(impl, fw, axis):
+    """Moved to 0, each of 70 000 equal logits adds 1 to the sum of its slice: more than float16 can hold."""
+    logits = np.moveaxis(np.full((2, 70_000), -3.0), -1, axis)
+    probabilities, logarithms = by_hand(logits, axis)
+    given = fw.array(logits, "float16")
+    fw.close(impl.softmax(given, axis), probabilities, of="probabilities", dtype="float16", atol=1e-7)
+    fw.close(impl.log_softmax(given, axis), logarithms, of="logarithms", dtype="float16")
+
+
+@level(5, "large logits", points=2)
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_dtype_is_kept(impl, fw, rng, dtype):
     logits = rng.standard_normal((3, 4)).astype(dtype)
@@ -277,9 +288,12 @@ def test_gradients_stay_finite_beside_minus_infinity(impl, fw, masked):
 
 @level(6, "minus infinity", autograd=True)
 def test_gradients_of_the_finite_logarithms(impl, fw, rng):
+    """The last slice is nothing but -inf, and none of its logarithms is used."""
     logits = rng.standard_normal((3, 4))
-    logits[:, 3] = -np.inf
-    fw.check_gradients(lambda z: impl.log_softmax(z)[:, :3], lambda z: by_hand(z)[1][:, :3], [logits], names=["logits"])
+    logits[:, 3] = logits[2] = -np.inf
+    fw.check_gradients(
+        lambda z: impl.log_softmax(z)[:2, :3], lambda z: by_hand(z)[1][:2, :3], [logits], names=["logits"]
+    )
 
 
 # -------------------------------------------------------------------- 7

@@ -99,7 +99,7 @@ class BatchNorm1d:
         Evaluation: normalise by the running statistics, and leave them alone; a batch of one is welcome.
 
         Args:
-            x: (N, C), float32.
+            x: (N, C), float32; not written to.
             training: which of the two.
 
         Returns:

@@ -98,7 +98,7 @@ class BatchNorm1d(nn.Module):
         self.training says which of the two. The running statistics take no part in automatic differentiation.
 
         Args:
-            x: (N, C), float32.
+            x: (N, C), float32; not written to.
 
         Returns:
             y, in the shape of x, float32.

@@ -196,8 +196,10 @@ def test_the_layer_normalises_by_its_batch(impl, fw, rng, x, shape, eps):
     gamma, beta = affine(rng, shape)
     layer = layer_for(impl, shape, **({} if eps is None else {"eps": eps}))
     write(fw, layer, gamma=gamma, beta=beta)
-    y = fw.call(layer, fw.array(x), training=True)
+    given = fw.array(x)
+    y = fw.call(layer, given, training=True)
     fw.close(y, by_hand(x, gamma, beta, eps or 1e-5, feature_axis(fw)), of="y in training", atol=1e-4)
+    fw.check_unchanged(given, x, of="x")
 
 
 @pytest.mark.gpu
@@ -310,8 +312,10 @@ def evaluated(x, state, axis, eps=1e-5):
 @pytest.mark.parametrize("eps", [None, 0.5], ids=["usual-eps", "large-eps"])
 def test_the_running_statistics_are_used_and_left_alone(impl, fw, rng, x, shape, eps):
     layer, state = worn_layer(impl, fw, rng, shape, **({} if eps is None else {"eps": eps}))
-    y = fw.call(layer, fw.array(x), training=False)
+    given = fw.array(x)
+    y = fw.call(layer, given, training=False)
     fw.close(y, evaluated(x, state, feature_axis(fw), eps or 1e-5), of="y in evaluation", atol=1e-4)
+    fw.check_unchanged(given, x, of="x")
     for name, value in state.items():
         fw.close(getattr(layer, name), value, of=f"{name} after a call in evaluation")
 

@@ -111,6 +111,15 @@ def test_a_share_p_is_dropped_everywhere(impl, fw, p):
 
 
 @level(2, "values in training", points=3)
+def test_arrays_of_many_axes_share_no_decision(impl, fw):
+    """Two halves of the array, along each of its axes: half of their decisions differ."""
+    dropped = dropped_by(fw, impl.dropout(fw.array(np.ones((2, 4, 20, 30))), 0.5, new_generator(fw))[1])
+    for axis in range(4):
+        one, other = np.split(dropped, 2, axis=axis)
+        check_share(one != other, 0.5, of=f"decisions that differ between the two halves along axis {axis}")
+
+
+@level(2, "values in training", points=3)
 def test_the_expectation_is_kept(impl, fw, rng):
     """The mean over 20000 draws is x, up to eight standard deviations."""
     x, p, count = rng.standard_normal(5), 0.3, 20000
@@ -246,16 +255,26 @@ def test_each_channel_of_each_example_decides_for_itself(impl, fw, kind, p):
 
 
 @level(5, "spatial and variational", points=2)
-def test_the_kinds_refuse_what_they_cannot_drop(impl, fw, rng, kind):
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_the_kinds_refuse_what_they_cannot_drop(impl, fw, rng, kind, training):
     drop, x = getattr(impl, kind), fw.array(own(fw, rng.standard_normal(KINDS[kind][0])))
     for p in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError):
-            drop(x, p, new_generator(fw))
+            drop(x, p, new_generator(fw), training=training)
     for shape in {"dropout": [], "spatial_dropout": [(4, 3, 5), (4, 5)], "variational_dropout": [(4, 3, 2, 5), (4, 5)]}[
         kind
     ]:
         with pytest.raises(ValueError):
-            drop(fw.array(rng.standard_normal(shape)), 0.5, new_generator(fw))
+            drop(fw.array(rng.standard_normal(shape)), 0.5, new_generator(fw), training=training)
+
+
+@level(5, "spatial and variational", points=2)
+def test_the_generator_decides_for_the_kinds_too(impl, fw, kind):
+    drop, x = getattr(impl, kind), fw.array(own(fw, np.ones((20, *KINDS[kind][0][1:]))))
+    one, other = new_generator(fw, 7), new_generator(fw, 7)
+    first, again = (fw.numpy(drop(x, 0.5, one)[1]) for _ in range(2))
+    assert not np.array_equal(first, again), f"two calls of {kind} drew the same mask: let the generator move on"
+    fw.close(drop(x, 0.5, other)[1], first, of="the mask from another generator in the same state")
 
 
 @level(5, "spatial and variational", points=2)
@@ -362,6 +381,17 @@ def test_mean_and_spread_of_the_passes(impl, fw, rng, passes, offset):
     exact = predictions.astype("float64")
     fw.close(mean, exact.mean(axis=0), of="mean")
     fw.close(spread, exact.std(axis=0, ddof=1), of="standard deviation", rtol=1e-3)
+
+
+@level(7, "Monte-Carlo uncertainty", points=2)
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_the_dtype_of_the_predictions_is_kept(impl, fw, rng, dtype):
+    predictions = rng.standard_normal((3, 4, 2)).astype(dtype)
+    left = [fw.array(prediction, dtype) for prediction in predictions]
+    mean, spread = impl.monte_carlo(lambda x, training: left.pop(), fw.array(np.ones((4, 2))), 3)
+    exact = predictions.astype("float64")
+    fw.close(mean, exact.mean(axis=0), of="mean", dtype=dtype)
+    fw.close(spread, exact.std(axis=0, ddof=1), of="standard deviation", dtype=dtype)
 
 
 @level(7, "Monte-Carlo uncertainty", points=2)

@@ -91,12 +91,12 @@ def own_layout(fw, x):
     return np.moveaxis(x, -1, 1) if fw.name == "torch" else x
 
 
-def check(fw, function, by_hand, images, *arguments, of, atol=1e-5, dtype="float32"):
+def check(fw, function, by_hand, images, *arguments, of, atol=1e-5):
     """The function of a batch, against the same by hand; the batch stays as it was."""
-    given = fw.array(own_layout(fw, images), dtype)
+    given = fw.images(images)
     result = function(given, *arguments)
     exact = fw.images_numpy(given).astype("float64")
-    fw.close(result, own_layout(fw, each(by_hand, exact, *arguments)), of=of, dtype=dtype, rtol=0, atol=atol)
+    fw.close(result, own_layout(fw, each(by_hand, exact, *arguments)), of=of, rtol=0, atol=atol)
     fw.check_unchanged(given, own_layout(fw, images), of="images")
 
 
@@ -115,7 +115,7 @@ def choices_for(rng, number, height, width):
 
 
 @level(1, "shapes")
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_shape_and_dtype_are_kept(impl, fw, rng, shape, dtype):
     images = fw.array(own_layout(fw, rng.random(shape)), dtype)
@@ -128,15 +128,18 @@ def test_shape_and_dtype_are_kept(impl, fw, rng, shape, dtype):
 @level(1, "shapes")
 @pytest.mark.parametrize("number", [1, 3, 5])
 def test_each_image_needs_a_choice_of_its_own(impl, fw, rng, number):
+    """Of several choices, one alone may be of a wrong number."""
     images = fw.images(rng.random((4, 5, 6, 3)))
-    for name, arguments in choices_for(rng, number, 5, 6):
-        try:
-            getattr(impl, name)(images, *arguments)
-        except ValueError:
-            continue
-        except Exception as error:
-            raise AssertionError(f"{name} should raise a ValueError; it raised {type(error).__name__}") from error
-        raise AssertionError(f"{name} took choices for {number} images with a batch of 4")
+    for (name, right), (_, wrong) in zip(choices_for(rng, 4, 5, 6), choices_for(rng, number, 5, 6), strict=True):
+        for place in (place for place, choice in enumerate(wrong) if isinstance(choice, np.ndarray)):
+            try:
+                getattr(impl, name)(images, *right[:place], wrong[place], *right[place + 1 :])
+            except ValueError:
+                continue
+            except Exception as error:
+                raise AssertionError(f"{name} should raise a ValueError; it raised {type(error).__name__}") from error
+            told = f"{name} took choices for {number} images as its argument {place + 2}, with a batch of 4"
+            raise AssertionError(told)
 
 
 @level(1, "shapes")

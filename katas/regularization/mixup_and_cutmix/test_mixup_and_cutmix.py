@@ -279,10 +279,11 @@ def test_both_labels_count_by_their_share(impl, fw, rng, size, lam):
 
 
 @level(5, "the mixed loss", points=2)
-def test_the_loss_keeps_the_dtype(impl, fw, rng):
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_the_loss_keeps_the_dtype(impl, fw, rng, dtype):
     logits, labels, order = rng.standard_normal((6, 4)), rng.integers(4, size=6), rng.permutation(6)
-    loss = impl.mixed_loss(fw.array(logits, "float64"), fw.array(labels), fw.array(order), 0.3)
-    fw.close(loss, loss_by_hand(logits, labels, order, 0.3), of="loss", dtype="float64")
+    loss = impl.mixed_loss(fw.array(logits, dtype), fw.array(labels), fw.array(order), 0.3)
+    fw.close(loss, loss_by_hand(logits, labels, order, 0.3), of="loss", dtype=dtype)
 
 
 @level(5, "the mixed loss", points=2)

@@ -56,6 +56,13 @@ def _decode(path: Path) -> np.ndarray:
     """The pixels of a file: (H, W, 3), uint8."""
     data = path.read_bytes()
     try:
-        return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+        return _rgb(Image.open(io.BytesIO(data)))
     except Exception as error:
         raise ValueError(f"{path} is corrupt: {error}") from error
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    """(H, W, 3), uint8. Of 16 bits of grey the upper 8 are taken first: `convert` alone would cut them off at 255."""
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    return np.array(image.convert("RGB"))

@@ -5,8 +5,8 @@ the batch size: the log softmax and the mean in one. At each layer, the weight g
 its output, the bias that gradient summed over the batch, and the layer below that gradient times the weight's
 transpose. A ReLU lets the gradient through where it was on.
 
-The traps: the ReLU's mask, one division by the batch size and not two, and labels out of range: NumPy takes -1 for
-the last class without a word.
+The traps: the ReLU's mask, one division by the batch size and not two, and labels that do not fit: without a word NumPy
+takes -1 for the last class, and pairs every example with every label of a column.
 """
 
 import numpy as np
@@ -76,8 +76,8 @@ def predict(parameters: Parameters, x: np.ndarray) -> np.ndarray:
 def _right_classes(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The index of each example's own class in `scores` (batch, classes)."""
     examples, classes = scores.shape
-    if len(labels) != examples:
-        raise ValueError(f"{examples} examples, but {len(labels)} labels")
+    if labels.shape != (examples,):
+        raise ValueError(f"{examples} examples, but labels of shape {labels.shape}")
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, but there are {classes} classes")
     return np.arange(examples), labels

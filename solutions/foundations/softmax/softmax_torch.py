@@ -2,6 +2,8 @@
 
 Softmax does not change when every logit of a slice moves by the same amount, so the largest is moved to 0 before
 exp can overflow, and before the division by the temperature can. That entry then contributes exp(0) = 1 to the sum.
+In float16 the sum itself can overflow, or stop growing at 2048 ones, so half precision is widened for the work.
+
 The sum is below 1 only in a slice of nothing but -inf, the trap: -inf - -inf is nan, so its maximum is replaced by a
 finite number, and its sum, 0, by 1. Both replacements are clamps, through which the gradients stay finite.
 
@@ -14,12 +16,12 @@ from torch import Tensor
 
 def softmax(logits: Tensor, axis: int = -1, temperature: float = 1.0) -> Tensor:
     exps = _shifted(logits, axis, temperature).exp()
-    return exps / exps.sum(dim=axis, keepdim=True).clamp(min=1)
+    return (exps / exps.sum(dim=axis, keepdim=True).clamp(min=1)).to(logits.dtype)
 
 
 def log_softmax(logits: Tensor, axis: int = -1, temperature: float = 1.0) -> Tensor:
     shifted = _shifted(logits, axis, temperature)
-    return shifted - shifted.exp().sum(dim=axis, keepdim=True).clamp(min=1).log()
+    return (shifted - shifted.exp().sum(dim=axis, keepdim=True).clamp(min=1).log()).to(logits.dtype)
 
 
 def softmax_jvp(probabilities: Tensor, vector: Tensor, axis: int = -1, temperature: float = 1.0) -> Tensor:
@@ -30,7 +32,8 @@ def softmax_jvp(probabilities: Tensor, vector: Tensor, axis: int = -1, temperatu
 
 
 def _shifted(logits: Tensor, axis: int, temperature: float) -> Tensor:
-    """The logits over the temperature, moved so that the largest along the axis is 0."""
+    """The logits over the temperature, moved so that the largest along the axis is 0; in float32 at least."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     largest = logits.detach().amax(dim=axis, keepdim=True).clamp(min=torch.finfo(logits.dtype).min)
     return (logits - largest) / _positive(temperature)
 

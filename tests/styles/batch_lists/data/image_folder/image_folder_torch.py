@@ -18,6 +18,8 @@ def read_rgb(path):
     try:
         parser.feed(content)
         image = parser.close()
+        if image.mode in ("I", "I;16"):
+            image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
         canvas = Image.new("RGB", image.size)
         canvas.paste(image.convert("RGB"))
     except Exception as problem:

@@ -40,7 +40,7 @@ def variational_dropout(x, p, generator, training=True):
 def monte_carlo(model, x, passes):
     if passes <= 1:
         raise ValueError("at least two passes")
-    mean = squares = tf.zeros([])
+    mean = squares = 0.0
     for count in range(1, passes + 1):
         prediction = model(x, training=True)
         difference = prediction - mean

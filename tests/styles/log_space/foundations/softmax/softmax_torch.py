@@ -4,7 +4,7 @@ import torch
 
 
 def softmax(logits, axis=-1, temperature=1.0):
-    return log_softmax(logits, axis, temperature).exp()
+    return log_softmax(logits.double(), axis, temperature).exp().to(logits.dtype)
 
 
 def log_softmax(logits, axis=-1, temperature=1.0):
@@ -13,9 +13,10 @@ def log_softmax(logits, axis=-1, temperature=1.0):
     impossible = torch.isneginf(logits)
     hopeless = impossible.all(dim=axis, keepdim=True)
     safe = logits.masked_fill(hopeless, 0.0)
+    safe = safe.float() if safe.dtype == torch.float16 else safe
     scores = (safe - safe.max(dim=axis, keepdim=True).values) / temperature
     result = scores - torch.log(torch.sum(torch.exp(scores), dim=axis, keepdim=True))
-    return result.masked_fill(impossible, -torch.inf)
+    return result.masked_fill(impossible, -torch.inf).to(logits.dtype)
 
 
 def softmax_jvp(probabilities, vector, axis=-1, temperature=1.0):

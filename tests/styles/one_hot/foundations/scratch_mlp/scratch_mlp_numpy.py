@@ -25,7 +25,7 @@ def forward(parameters, x):
 
 def _one_hot(parameters, x, labels):
     classes = np.arange(parameters["output_bias"].size)
-    if len(x) != len(labels) or not np.isin(labels, classes).all():
+    if labels.shape != x.shape[:1] or not np.isin(labels, classes).all():
         raise ValueError("labels must be classes, one for each example")
     return np.equal.outer(labels, classes).astype(float)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from PIL import Image
 
 EXTENSIONS = (".jpg", ".jpeg", ".png")
 
@@ -37,6 +38,9 @@ class ImageFolder:
         file = BytesIO(path.read_bytes())
         try:
             image = keras.utils.img_to_array(keras.utils.load_img(file, color_mode="rgb"), dtype="float32")
+            deep = Image.open(file)
+            if deep.mode.startswith("I"):
+                image = keras.ops.repeat(keras.utils.img_to_array(deep, dtype="float32") / 257, 3, axis=-1)
         except (OSError, SyntaxError, ValueError) as error:
             raise ValueError(f"{path.name}: {error}") from error
         return tf.convert_to_tensor(image / 255)

@@ -38,6 +38,8 @@ class ImageFolder(Dataset):
             try:
                 with Image.open(file) as image:
                     image.load()
+                    if image.mode.startswith("I"):
+                        image = image.convert("I").point(lambda grey: grey * (1 / 256)).convert("L")
                     bands = image.convert("RGB").split()
             except (OSError, SyntaxError, ValueError) as error:
                 raise ValueError(f"{path.name}: {error}") from error
