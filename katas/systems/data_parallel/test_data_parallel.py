@@ -225,9 +225,8 @@ def gradients_of_share(worker, weights, features, labels, ends, dtype):
     """joined_gradients where this worker has the samples ends[rank] to ends[rank + 1]."""
     fw, network = worker.fw, dense_network(worker, weights, dtype)
     share = slice(ends[worker.rank], ends[worker.rank + 1])
-    loss, gradients = worker.impl.joined_gradients(
-        worker.group, network, fw.array(features[share], dtype), fw.array(labels[share])
-    )
+    batch = fw.array(features[share], dtype), fw.array(labels[share])
+    loss, gradients = worker.impl.joined_gradients(worker.group, network, *batch)
     fw.check_shape(loss, (), of="loss")
     fw.check_dtype(loss, dtype, of="loss")
     names = list(fw.parameters(network))
@@ -235,7 +234,11 @@ def gradients_of_share(worker, weights, features, labels, ends, dtype):
     for gradient, parameter, name in zip(gradients, parameters(worker, network), names, strict=True):
         fw.check_shape(gradient, parameter.shape, of=f"gradient of {name}")
         fw.check_dtype(gradient, dtype, of=f"gradient of {name}")
-    return fw.numpy(loss), in_one_layout(worker, gradients)
+    loss, first = fw.numpy(loss), [fw.numpy(gradient) for gradient in gradients]
+    _, again = worker.impl.joined_gradients(worker.group, network, *batch)
+    for gradient, before, name in zip(again, first, names, strict=True):
+        fw.close(gradient, before, of=f"gradient of {name} in a second call, against the first", dtype=dtype)
+    return loss, [array.T if fw.name == "torch" else array for array in first]
 
 
 def check_joined(fw, found, weights, features, labels, dtype="float32"):

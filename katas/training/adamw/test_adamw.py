@@ -251,12 +251,16 @@ def test_the_decay_is_decoupled_from_the_gradient(impl, fw, rng, scale):
 
 @level(3, "decay", points=2)
 def test_a_parameter_without_gradient_is_left_alone(impl, fw, rng):
-    starts = [rng.standard_normal(3), rng.standard_normal(4)]
+    """And those beside it, before and after, are not."""
+    starts = [rng.standard_normal(size) for size in (3, 4, 2)]
     parameters = parameters_of(fw, starts)
     optimiser = optimiser_of(impl, fw, parameters, **PLAIN | {"weight_decay": 0.4})
     for _ in range(2):
-        take_step(fw, optimiser, parameters, [np.ones(3), None])
+        take_step(fw, optimiser, parameters, [np.ones(3), None, np.ones(2)])
     fw.check_unchanged(parameters[1], starts[1], of="parameter without a gradient")
+    for index, place in ((0, "before"), (2, "after")):
+        expected = by_hand(fw, starts[index], [np.ones_like(starts[index])] * 2, weight_decay=0.4)[-1]
+        fw.close(parameters[index], expected, of=f"parameter {place} the one without a gradient, after 2 steps")
 
 
 @level(3, "decay", points=2)

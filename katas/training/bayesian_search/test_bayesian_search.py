@@ -5,6 +5,7 @@ normal density, and from random search at the same budget.
 """
 
 import math
+import random
 
 import numpy as np
 import pytest
@@ -230,18 +231,40 @@ def test_the_next_point_promises_the_most(impl, fw, rng, scale, offset, length):
     search = impl.BayesianSearch([(-2.0, 6.0)], seed=1, initial=7, length=length)
     for point, value in zip(points, values, strict=True):
         search.tell(-2 + 8 * point, scale * value + offset)
-    standard = (values - values.mean()) / values.std()
-
-    def improvement(asked):
-        pairs = zip(*by_hand(points, standard, asked, length, 1e-6), strict=True)
-        return np.array([improvement_by_hand(*pair, standard.min()) for pair in pairs])
-
-    found, largest = improvement((search.ask()[None] + 2) / 8)[0], improvement(np.linspace(0, 1, 201)[:, None]).max()
+    asked = np.concatenate([(search.ask()[None] + 2) / 8, np.linspace(0, 1, 201)[:, None]])
+    found, *others = improvements_by_hand(points, values, asked, length)
+    largest = max(others)
     assert found > 0.9 * largest, f"the point asked for promises {found:.4g}; the best one promises {largest:.4g}"
 
 
 @level(6, "ask and tell", points=3)
-@pytest.mark.parametrize("told", [0, 2, 5, 8])
+def test_each_axis_counts_in_parts_of_the_box(impl, fw, rng):
+    """In a box with sides of 8 and 1000: what four points asked for promise, as a share of the most on a grid."""
+    low, sides, shares = np.array([-2.0, 500.0]), np.array([8.0, 1000.0]), []
+    grid = np.stack(np.meshgrid(*[np.linspace(0, 1, 15)] * 2), axis=-1).reshape(-1, 2)
+    for seed in range(4):
+        points, values = rng.random((7, 2)), rng.standard_normal(7)
+        search = impl.BayesianSearch(list(zip(low, low + sides, strict=True)), seed, initial=7)
+        for point, value in zip(points, values, strict=True):
+            search.tell(low + sides * point, value)
+        asked = np.concatenate([(search.ask()[None] - low) / sides, grid])
+        promised = improvements_by_hand(points, values, asked, 0.25)
+        shares.append(promised[0] / promised[1:].max())
+    assert np.mean(shares) > 0.9, (
+        f"the points asked for promise {np.round(shares, 2)} of the best on a grid, {np.mean(shares):.2f} on average; "
+        "0.9 is asked for"
+    )
+
+
+def improvements_by_hand(points, values, asked, length):
+    """What each point asked about promises, in standard deviations of the values; points are in parts of the box."""
+    standard = (values - values.mean()) / values.std()
+    pairs = zip(*by_hand(points, standard, asked, length, 1e-6), strict=True)
+    return np.array([improvement_by_hand(*pair, standard.min()) for pair in pairs])
+
+
+@level(6, "ask and tell", points=3)
+@pytest.mark.parametrize("told", [0, 2, 4, 5, 8])
 def test_asking_depends_on_what_was_told_alone(impl, fw, rng, told):
     trials = list(zip(rng.random((told, 2)), rng.random(told), strict=True))
 
@@ -254,14 +277,19 @@ def test_asking_depends_on_what_was_told_alone(impl, fw, rng, told):
         return search
 
     first, again = told_all(7), told_all(7)
-    state = np.random.get_state()[1].copy()
+    usual, other = told_all(7, initial=5, length=0.25), told_all(8)
+    state = global_state()
     point = first.ask()
     assert np.array_equal(point, first.ask()), "asked twice in a row, the search gives two points"
     assert np.array_equal(point, again.ask()), "told the same again, the search does not go on in the same way"
-    usual = told_all(7, initial=5, length=0.25)
     assert np.array_equal(point, usual.ask()), "unless told, there are 5 random points and the length is 0.25"
-    assert np.array_equal(state, np.random.get_state()[1]), "ask draws from NumPy's global generator"
-    assert told >= 5 or not np.array_equal(point, told_all(8).ask()), "another seed gives the same random point"
+    assert state == global_state(), "ask draws from the global generator of random or NumPy, or seeds it"
+    assert told >= 5 or not np.array_equal(point, other.ask()), "another seed gives the same random point"
+
+
+def global_state():
+    _, key, position, *_ = np.random.get_state()
+    return random.getstate(), key.tolist(), position
 
 
 @level(6, "ask and tell", points=3)
@@ -283,16 +311,17 @@ def test_the_best_is_the_lowest_that_was_told(impl, fw):
 @level(6, "ask and tell", points=3)
 def test_failed_trials_count_as_the_worst(impl, fw, rng):
     """Told nan, or told the worst finite value: the same next point."""
-    points, values = rng.random((8, 1)), rng.standard_normal(8)
-    failed = np.array([1, 4, 6])
-    worst = np.delete(values, failed).max()
-    asked = []
-    for marks in ([worst] * 3, [math.nan, math.inf, -math.inf]):
-        search = impl.BayesianSearch([(0.0, 1.0)], seed=3)
-        for number, (point, value) in enumerate(zip(points, values, strict=True)):
-            search.tell(point, marks[list(failed).index(number)] if number in failed else value)
-        asked.append(search.ask())
-    fw.close(asked[1], asked[0], of="point after failed trials", dtype="float64", atol=1e-3)
+    failed = [1, 4, 6]
+    for seed in range(10):
+        points, values = rng.random((8, 1)), rng.standard_normal(8)
+        worst = np.delete(values, failed).max()
+        asked = []
+        for marks in ([worst] * 3, [math.nan, math.inf, -math.inf]):
+            search = impl.BayesianSearch([(0.0, 1.0)], seed, initial=8)
+            for number, (point, value) in enumerate(zip(points, values, strict=True)):
+                search.tell(point, marks[failed.index(number)] if number in failed else value)
+            asked.append(search.ask())
+        fw.close(asked[1], asked[0], of="point after failed trials", dtype="float64", atol=1e-3)
 
 
 @level(6, "ask and tell", points=3)
@@ -305,6 +334,20 @@ def test_a_search_without_a_difference_goes_on(impl, fw, value):
         search.tell(asked[-1], value)
     assert np.isfinite(asked).all(), "a point is nan"
     assert len(np.unique(asked, axis=0)) == 6, "a point is asked for a second time, although nothing is known elsewhere"
+
+
+@level(6, "ask and tell", points=3)
+def test_what_is_asked_for_may_be_told_at_the_edge_too(impl, fw):
+    """The values fall towards a corner, and −3 + (0.1 + 3) is more than 0.1 in floating point."""
+    low, high = np.array([-3.0, -3.0]), np.array([0.1, 1.2])
+    assert (low + (high - low) > high).all(), "the problem is set wrongly: no rounding leads past the corner"
+    search = impl.BayesianSearch(list(zip(low, high, strict=True)), seed=0)
+    for _ in range(15):
+        point = search.ask()
+        assert (low <= point).all() and (point <= high).all(), (
+            f"the search asks for {point.tolist()}, which lies outside of {low.tolist()} to {high.tolist()}"
+        )
+        search.tell(point, -point.sum())
 
 
 # -------------------------------------------------------------------- 7 against random search

@@ -30,8 +30,11 @@ def no_ready_made_step(fw, monkeypatch):
 # With `extras`, `scale` is a frozen weight, and there is a weight `spare`, not frozen, that the logits do not use.
 
 
-def by_hand(weights, batches, momentum=0.0, rates=None):
-    """Descent on the mean cross-entropy: the loss and the right answers of each batch, and w and b at the end."""
+def by_hand(weights, batches, momentum=0.0, rates=None, decay=0.0):
+    """Descent on the mean cross-entropy: the loss and the right answers of each batch, and w and b at the end.
+
+    Without momentum the frameworks agree on decay: w shrinks by the share rate · decay in each step.
+    """
     scale, w, b = (np.array(array, "float64") for array in weights)
     speed, losses, right = [0.0, 0.0], [], []
     for (x, y), rate in zip(batches, rates or [RATE] * len(batches), strict=True):
@@ -42,7 +45,7 @@ def by_hand(weights, batches, momentum=0.0, rates=None):
         right.append(int((logits.argmax(axis=1) == y).sum()))
         slope = (np.exp(logs) - np.eye(w.shape[1])[y]) / len(y)
         speed = [momentum * speed[0] + (x * scale).T @ slope, momentum * speed[1] + slope.sum(axis=0)]
-        w, b = w - rate * speed[0], b - rate * speed[1]
+        w, b = w - rate * (speed[0] + decay * w), b - rate * (speed[1] + decay * b)
     return losses, right, (w, b)
 
 
@@ -114,14 +117,14 @@ def loss_of(fw):
     return lambda targets, outputs: tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, outputs))
 
 
-def descent(fw, model, momentum=0.0):
+def descent(fw, model, momentum=0.0, decay=0.0):
     if fw.name == "torch":
         from torch.optim import SGD
 
-        return SGD(model.parameters(), lr=RATE, momentum=momentum)
+        return SGD(model.parameters(), lr=RATE, momentum=momentum, weight_decay=decay)
     from keras.optimizers import SGD
 
-    return SGD(RATE, momentum=momentum)
+    return SGD(RATE, momentum=momentum, weight_decay=decay)
 
 
 def set_rate(fw, optimizer, rate):
@@ -138,10 +141,10 @@ def problem(rng, sizes, features=4, classes=3):
     return weights, batches
 
 
-def make(impl, fw, weights, momentum=0.0, extras=False):
+def make(impl, fw, weights, momentum=0.0, extras=False, decay=0.0):
     """A step, its model and its optimizer."""
     model = model_of(fw, weights, extras)
-    optimizer = descent(fw, model, momentum)
+    optimizer = descent(fw, model, momentum, decay)
     return impl.TrainStep(model, loss_of(fw), optimizer), model, optimizer
 
 
@@ -240,6 +243,19 @@ def test_every_batch_counts_by_its_own_gradient(impl, fw, rng, momentum):
     for number, (loss, right) in enumerate(zip(found, losses, strict=True)):
         fw.close(loss, right, of=f"loss of batch {number}")
     check_weights(fw, model, expected, "after five batches")
+
+
+@level(3, "many updates", points=2)
+def test_gradients_that_somebody_left_do_not_count(impl, fw, rng):
+    """In PyTorch a weight holds its gradient, and whoever measures something may have left one there."""
+    weights, batches = problem(rng, [4, 4])
+    step, model, _ = make(impl, fw, weights)
+    for x, y in batches:
+        if fw.name == "torch":
+            for parameter in model.parameters():
+                parameter.grad = parameter.detach().clone()
+        step(fw.array(x), fw.array(y))
+    check_weights(fw, model, by_hand(weights, batches)[2], "after two batches, with gradients left before each")
 
 
 @level(3, "many updates", points=2)
@@ -385,13 +401,15 @@ def graphs_alive():
 
 
 @level(6, "frozen and unused weights")
-def test_frozen_and_unused_weights_stay(impl, fw, rng):
+@pytest.mark.parametrize("decay", [0.0, 0.25], ids=["plain", "with decay"])
+def test_frozen_and_unused_weights_stay(impl, fw, rng, decay):
+    """An optimizer that decays moves a weight whose gradient is zero; it leaves alone one that has no gradient."""
     weights, batches = problem(rng, [4, 4, 4])
-    step, model, _ = make(impl, fw, weights, extras=True)
+    step, model, _ = make(impl, fw, weights, extras=True, decay=decay)
     run(fw, step, batches)
     fw.close(model.scale, weights[0], of="scale, which is frozen,")
     fw.close(model.spare, np.ones(2), of="spare, which the loss does not depend on,")
-    check_weights(fw, model, by_hand(weights, batches)[2], "after three batches")
+    check_weights(fw, model, by_hand(weights, batches, decay=decay)[2], "after three batches")
 
 
 @level(6, "frozen and unused weights")

@@ -42,10 +42,10 @@ def random_points(space: dict[str, tuple], count: int, seed: int) -> list[dict[s
             ("integer", low, high)      an int from low to high, both included, each equally likely
             ("choice", options)         one of a sequence of any objects, each equally likely, as it went in
         count: how many points, 0 or more.
-        seed: of a random generator of your own. The same seed gives the same points, and more of them begin with the
-            same: random_points(space, 5, seed) is the start of random_points(space, 9, seed), so a search can be
-            extended. Nothing else has influence on the points, and the global generators of random and NumPy are left
-            alone.
+        seed: of a random generator of your own. Different seeds give unrelated points. The same seed gives the same
+            points, and more of them begin with the same: random_points(space, 5, seed) is the start of
+            random_points(space, 9, seed), so a search can be extended. Nothing else has influence on the points, and
+            the global generators of random and NumPy are left alone.
 
     Raises:
         ValueError: count is negative, a kind is unknown, low is not below high (for "integer": low is above high), low

@@ -197,18 +197,20 @@ def test_rounding_leads_nowhere_outside(impl, fw, low):
 
 
 @level(5, "seeds")
-def test_the_same_seed_gives_the_same_points(impl, fw):
-    first = impl.random_points(SPACE, 20, seed=11)
+@pytest.mark.parametrize("seed", [0, 11])
+def test_the_same_seed_gives_the_same_points(impl, fw, seed):
+    first = impl.random_points(SPACE, 20, seed)
     np.random.seed(0)
     random.seed(0)
-    second = impl.random_points(SPACE, 20, seed=11)
-    assert first == second, "two calls with the same seed give different points"
+    second = impl.random_points(SPACE, 20, seed)
+    assert first == second, f"two calls with the seed {seed} give different points"
 
 
 @level(5, "seeds")
 def test_different_seeds_give_different_points(impl, fw):
-    rates = {impl.random_points(SPACE, 1, seed)[0]["rate"] for seed in range(20)}
-    assert len(rates) == 20, f"20 seeds give {len(rates)} different points"
+    """No two of 20 seeds have a point in common, wherever it stands in the list."""
+    rates = {point["rate"] for seed in range(20) for point in impl.random_points(SPACE, 5, seed)}
+    assert len(rates) == 100, f"20 seeds, 5 points each, give {len(rates)} different points and not 100"
 
 
 @level(5, "seeds")
@@ -272,14 +274,28 @@ def test_a_point_seen_before_costs_nothing(impl, fw):
 
 
 @level(6, "budget and table", points=2)
+def test_equal_points_may_be_written_differently(impl, fw):
+    """Dictionaries are equal whatever the order of their keys, and 1 == 1.0."""
+    points = [{"x": 1, "y": 2}, {"y": 2, "x": 1}, {"x": 1.0, "y": 2}, {"x": 2, "y": 1}]
+    table = impl.search(lambda point: point["x"], points, 9)
+    check_table(table, [(0, {"x": 1, "y": 2}, 1.0), (1, {"x": 2, "y": 1}, 2.0)])
+
+
+@level(6, "budget and table", points=2)
+def test_an_empty_point_is_a_point(impl, fw):
+    """It is all that a grid without axes has."""
+    check_table(impl.search(lambda point: 7, impl.grid({}), 3), [(0, {}, 7.0)])
+
+
+@level(6, "budget and table", points=2)
 def test_points_that_fail_come_last_and_stop_nobody(impl, fw):
     def objective(point):
-        if point["x"] == 1:
-            raise RuntimeError("out of memory")
+        if point["x"] in (1, 5):
+            raise {1: RuntimeError, 5: MemoryError}[point["x"]]("out of memory")
         return {0: math.nan, 2: 5.0, 3: -math.inf, 4: 1.0}[point["x"]]
 
-    table = impl.search(objective, [{"x": x} for x in range(5)], 5)
-    order = [(3, -math.inf), (4, 1.0), (2, 5.0), (0, math.inf), (1, math.inf)]
+    table = impl.search(objective, [{"x": x} for x in (0, 1, 2, 3, 4, 5, 1, 0)], 9)
+    order = [(3, -math.inf), (4, 1.0), (2, 5.0), (0, math.inf), (1, math.inf), (5, math.inf)]
     check_table(table, [(x, {"x": x}, score) for x, score in order])
 
 

@@ -158,18 +158,34 @@ def untraced(fw):
         tf.config.run_functions_eagerly(False)
 
 
-@level(3, "the objective", points=2)
-def test_an_epoch_goes_once_over_all_images_in_batches(impl, fw, rng, monkeypatch):
-    """Two epochs over 70 images, each known by its first number, in batches of 32."""
-    images, seen, make_model = rng.random((80, 64)).astype("float32"), [], impl.make_model
+def batches_and_start(impl, fw, rng, monkeypatch, epochs, seed=0):
+    """The training images of each batch, of 70 in batches of 32, by number; and the largest weight matrix at first.
+
+    Each image is known by its first number.
+    """
+    images, seen, starts, make_model = rng.random((80, 64)).astype("float32"), [], [], impl.make_model
     train, validation = (
         (fw.array(part), fw.array(rng.integers(0, 10, len(part)))) for part in (images[:70], images[70:])
     )
-    monkeypatch.setattr(impl, "make_model", lambda widths: watched(fw, make_model(widths), seen))
-    with untraced(fw):
-        impl.make_objective(train, validation, epochs=2)(FixedTrial(point([8], 0.01, 32)))
+
+    def noted(widths):
+        model = make_model(widths)
+        fw.call(model, fw.array(images[:1]))  # Keras may make the weights then
+        starts.append(max(map(fw.numpy, fw.parameters(model).values()), key=np.size))
+        return watched(fw, model, seen)
+
+    with monkeypatch.context() as patch, untraced(fw):
+        patch.setattr(impl, "make_model", noted)
+        impl.make_objective(train, validation, epochs, seed=seed)(FixedTrial(point([8], 0.01, 32)))
     row_of = {first: row for row, first in enumerate(images[:70, 0].tolist())}
     batches = [[row_of[first] for first in batch[:, 0].tolist()] for batch in seen if batch[0, 0].item() in row_of]
+    return batches, starts[0]
+
+
+@level(3, "the objective", points=2)
+def test_an_epoch_goes_once_over_all_images_in_batches(impl, fw, rng, monkeypatch):
+    """Two epochs over 70 images, in batches of 32."""
+    batches, _ = batches_and_start(impl, fw, rng, monkeypatch, epochs=2)
     sizes = [len(batch) for batch in batches]
     assert sizes == [32, 32, 6] * 2, f"the batches should have 32, 32 and 6 training images, twice; yours have {sizes}"
     epochs = [list(itertools.chain(*part)) for part in (batches[:3], batches[3:])]
@@ -222,6 +238,14 @@ def test_a_trial_depends_on_its_point_and_the_seed_alone(impl, fw, monkeypatch):
     assert first == again, f"the same point gives {first}, and after another trial {again}"
     others = (accuracies(impl.make_objective(train, validation, 2, seed=seed), [16]) for seed in (1, 2, 3))
     assert any(other != first for other in others), f"four seeds give the same accuracies {first}"
+
+
+@level(3, "the objective", points=2)
+def test_another_seed_gives_another_start_and_another_order(impl, fw, rng, monkeypatch):
+    found = [batches_and_start(impl, fw, rng, monkeypatch, epochs=1, seed=seed) for seed in (0, 1)]
+    (batches, start), (other_batches, other_start) = found
+    assert not np.allclose(start, other_start), "with the seeds 0 and 1 the network starts from the same weights"
+    assert batches != other_batches, "with the seeds 0 and 1 the images come in the same order"
 
 
 # -------------------------------------------------------------------- 4 bad trials stopped
@@ -420,6 +444,18 @@ def test_what_has_finished_is_counted_across_calls(impl, storage, name):
     impl.run_study(counted(calls), storage, 1, name=f"another {name}")
     assert calls == [0], f"a study of another name begins at trial 0; yours runs {calls}"
     assert len(stored(storage, name)) == 4, f"the first study had 4 trials, and now has {len(stored(storage, name))}"
+
+
+@level(6, "kill and go on", points=3)
+def test_a_dead_trial_is_marked_where_nothing_is_missing_too(impl, storage, name):
+    """A study of two trials, and a third one that somebody began, and left."""
+    study = impl.run_study(counted([]), storage, 2, name=name)
+    study.ask()
+    calls = []
+    impl.run_study(counted(calls), storage, 2, name=name)
+    states = [state for _, state, *_ in stored(storage, name)]
+    assert not calls, f"both trials asked for have finished; yours runs {calls}"
+    assert states == ["COMPLETE", "PRUNED", "FAIL"], f"the third trial is dead: FAIL; the states are {states}"
 
 
 @level(6, "kill and go on", points=3)

@@ -316,6 +316,12 @@ def test_nothing_is_recorded_in_evaluation(impl, fw, rng):
         model.eval()
     impl.evaluate(model, loss_of(fw), Batches(fw, validation))
     assert not recorded, "evaluate ran the model while gradients were recorded"
+    if fw.name == "torch":
+        import torch
+
+        still_on = torch.is_grad_enabled()
+        torch.set_grad_enabled(True)
+        assert still_on, "evaluate switched the recording of gradients off for its caller too"
 
 
 @level(4, "two modes", points=2)

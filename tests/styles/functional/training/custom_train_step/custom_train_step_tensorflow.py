@@ -25,12 +25,10 @@ class TrainStep(tf.Module):
                 tape.watch(variable.value)
             outputs = self.model(inputs, training=True)
             loss = self.loss_function(targets, outputs)
-        gradients = tape.gradient(
-            loss,
-            [variable.value for variable in self.model.trainable_variables],
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
-        self.optimizer.apply(gradients, self.model.trainable_variables)
+        variables = self.model.trainable_variables
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        used = [place for place, gradient in enumerate(gradients) if gradient is not None]
+        self.optimizer.apply([gradients[place] for place in used], [variables[place] for place in used])
         size = tf.cast(tf.shape(targets)[0], tf.float32)
         right = tf.reduce_sum(tf.cast(tf.equal(tf.argmax(outputs, 1, targets.dtype), targets), tf.float32))
         self.sums.assign_add(tf.stack([loss * size, right, size]))
