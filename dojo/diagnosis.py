@@ -23,7 +23,8 @@ from dojo.loader import load
 from dojo.mistakes import Mistake, apply, read_mistakes
 
 _FIRST = 0.5  # seconds that the first run of a test may have spent on starting the framework's machinery
-_CLOSE = 1e-4  # relative; a mistake's own rerun differs by rounding alone
+_CLOSE = {"float64": (1e-10, 1e-11)}  # (relative, absolute): a mistake's own rerun differs by rounding alone
+_CLOSE_ELSE = (1e-4, 1e-6)  # in every other dtype
 # What a message holds that differs from run to run: addresses, temporary files, identifiers drawn at random, the clock
 # of a progress bar, and the numbers that Keras gives its layers (conv2d_4).
 _PASSING = re.compile(
@@ -152,7 +153,8 @@ def _equal(a: np.ndarray, b: np.ndarray) -> bool:
         return False
     if a.dtype.kind not in "fc":
         return bool(np.array_equal(a, b))
-    return bool(np.allclose(a, b, rtol=_CLOSE, atol=1e-6, equal_nan=True))
+    rtol, atol = _CLOSE.get(a.dtype.name, _CLOSE_ELSE)
+    return bool(np.allclose(a, b, rtol, atol, equal_nan=True))
 
 
 def sentence(found: list[str], certain: bool = True) -> str:

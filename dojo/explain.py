@@ -22,6 +22,9 @@ from dojo.loader import missing_name
 LONGEST = 600  # characters of a message that people will read
 # What a Keras layer makes of an error that its call raises: the error's own words stand in the middle, in bold.
 _OF_KERAS = re.compile("Exception encountered when calling .*?\x1b\\[1m(.*)\x1b\\[0m\n\nArguments received", re.DOTALL)
+# What tf.function makes of an error in what it traces: a stack, a frame like this each, and then the error's own words.
+_TRACED = "in user code:"
+_FRAME = re.compile(r'^ +File "(?P<file>.*)", line (?P<line>\d+), in .*\n.*\n', re.MULTILINE)
 _UNUSABLE = re.compile(r"NoneType")
 
 
@@ -75,9 +78,16 @@ def _pytest_failure(text: str) -> str:
 
 
 def _short(error: BaseException) -> str:
-    wrapped = _OF_KERAS.match(str(error))
-    text = (wrapped[1] if wrapped else str(error)).strip()
+    text = _without_stack(str(error))
+    wrapped = _OF_KERAS.match(text)
+    text = (wrapped[1] if wrapped else text).strip()
     return text if len(text) <= LONGEST else text[:LONGEST] + " …"
+
+
+def _without_stack(text: str) -> str:
+    """An error's own words, where tf.function has put a stack and its kind before them."""
+    frames = list(_FRAME.finditer(text)) if text.startswith(_TRACED) else []
+    return re.sub(r"^\w+: ", "", textwrap.dedent(text[frames[-1].end() :]).strip()) if frames else text
 
 
 def line_in(path: Path, error: BaseException) -> str:
@@ -88,7 +98,8 @@ def line_in(path: Path, error: BaseException) -> str:
         lines = [tb.tb_lineno for tb in _traceback(link.__traceback__) if tb.tb_frame.f_code.co_filename == str(path)]
         if lines:
             return f"{shown(path)}:{lines[-1]}"
-    return ""
+    traced = [frame["line"] for frame in _FRAME.finditer(str(error)) if frame["file"] == str(path)]
+    return f"{shown(path)}:{traced[-1]}" if traced and str(error).startswith(_TRACED) else ""
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -157,14 +168,19 @@ def describe(value: Any) -> str:
     if isinstance(value, bool | int | float | str) or value is None:
         return repr(value) if len(repr(value)) <= 80 else f"a string of {len(value)} characters"
     if isinstance(value, list | tuple):
-        inner = [describe(item) for item in value[:4]]
+        inner = [_described_inside(item) for item in value[:4]]
         dots = [f"… {len(value)} in all"] if len(value) > 4 else []
         return "[" + ", ".join(inner + dots) + "]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {describe(item)}" for key, item in list(value.items())[:6]) + "}"
+        return "{" + ", ".join(f"{key}: {_described_inside(item)}" for key, item in list(value.items())[:6]) + "}"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return _describe_array(value)
     return ""
+
+
+def _described_inside(item: Any) -> str:
+    """An input's entry: one that takes many words is named by its type, since a gap would puzzle more."""
+    return describe(item) or f"<{type(item).__name__}>"
 
 
 def _describe_array(value: Any) -> str:

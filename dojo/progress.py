@@ -193,8 +193,8 @@ _known_surroundings: dict[str, str] = {}
 def _surroundings(framework: str) -> str:
     """The harness's own sources and the versions that a framework's results depend on."""
     if framework not in _known_surroundings:
-        sources = [ROOT / "dojo" / name for name in ("plugin.py", "loader.py", "guard.py", "grading.py", "explain.py")]
-        sources += [ROOT / "dojo" / "adapters" / name for name in ("base.py", f"{framework}_adapter.py")]
+        parts = "plugin", "levels", "loader", "guard", "grading", "explain", "diagnosis", "adapters/base"
+        sources = [ROOT / "dojo" / f"{part}.py" for part in (*parts, f"adapters/{framework}_adapter")]
         digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
         packages = {name: _version(name) for name in ("numpy", "scikit-learn", "pytest", "keras", framework)}
         _known_surroundings[framework] = json.dumps([digest, packages, sys.version, platform.machine()])

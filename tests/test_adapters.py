@@ -1,5 +1,7 @@
 """The adapters: what a check accepts, what it refuses, and in which words."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -99,6 +101,11 @@ class TestClose:
         for stranger in (other, open_adapter("numpy")):
             with pytest.raises(CheckFailed, match="expected a"):
                 autograd.close(stranger.array([1.0]), [1.0])
+
+    def test_as_many_digits_are_told_as_tell_the_two_apart(self, fw):
+        for off, told in ((1e-3, "should be 1 and is 1.001"), (2e-8, "should be 1 and is 1.00000002")):
+            with pytest.raises(CheckFailed, match=re.escape(told) + r"\D"):
+                fw.close(fw.array([1 + off], "float64"), [1.0], dtype="float64")
 
     def test_the_failure_carries_what_came(self, fw):
         with pytest.raises(CheckFailed) as caught:

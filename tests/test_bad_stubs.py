@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from dojo.explain import message
+from dojo.explain import describe, line_in, message
+from dojo.loader import load
 
 # slug: (the stub, what the verdict must say, the line of the stub that it must name, as a pattern)
 BAD = {
@@ -130,3 +131,27 @@ def test_an_error_in_a_keras_layer_is_told_in_its_own_words():
     with pytest.raises(ValueError) as caught:
         Layer()(keras.ops.ones(1))
     assert message(caught.value, "layer.py:1", None) == "your code raised ValueError: two\nlines"
+
+
+def test_an_error_under_tf_function_is_told_in_its_own_words_with_its_line(tmp_path):
+    """AutoGraph runs a translation of the code, and puts a stack of the original into the message."""
+    tf, keras = pytest.importorskip("tensorflow"), pytest.importorskip("keras")
+    path = tmp_path / "traced.py"
+    path.write_text("def plain(x):\n    if x > 0:\n        raise ValueError('two\\nlines')\n    return x\n")
+    plain = load(path).plain
+
+    class Layer(keras.layers.Layer):
+        def call(self, x):
+            return plain(2) + x
+
+    for function in (lambda x: plain(2) + x, Layer()):
+        with pytest.raises(ValueError) as caught:
+            tf.function(function)(keras.ops.ones(1))
+        where = line_in(path, caught.value)
+        assert where == f"{path}:3"
+        assert message(caught.value, where, None) == "your code raised ValueError: two\nlines"
+
+
+def test_what_takes_many_words_inside_of_an_input_is_named_by_its_type():
+    assert describe({"rate": object(), "eps": 0.5}) == "{rate: <object>, eps: 0.5}"
+    assert describe([len, 1]) == "[<builtin_function_or_method>, 1]"

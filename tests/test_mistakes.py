@@ -141,6 +141,15 @@ def test_other_words_numbers_and_kinds_are_other_failures():
     assert not same_failure(CheckFailed("y: wrong", np.ones(2)), CheckFailed("dx: wrong", np.ones(2)))
 
 
+def test_numbers_are_the_same_up_to_the_rounding_of_their_dtype():
+    def same(dtype, off):
+        one, other = np.array([0.01, 3.0], dtype), np.array([0.01 * (1 + off), 3.0], dtype)
+        return same_failure(CheckFailed("rate: wrong", one), CheckFailed("rate: wrong", other))
+
+    assert same("float32", 1e-6) and not same("float32", 1e-3)
+    assert same("float64", 1e-13) and not same("float64", 2e-8)
+
+
 class TestDiagnosis:
     """A failure that equals a known mistake's is named."""
 

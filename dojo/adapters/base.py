@@ -257,7 +257,7 @@ def check_values(actual: np.ndarray, expected: np.ndarray, of: str, rtol: float,
     at = f" at {_index(worst)}" if worst else ""
     count = f"{np.sum(excess > 0)} of {error.size} entries are wrong; the worst" if error.size > 1 else "it"
     limit = f"Tolerance: {atol:g} + {rtol:g}·|expected|." if rtol or atol else "It must be exact."
-    told = f"{count}{at} should be {_number(expected[worst])} and is {_number(actual[worst])}"
+    told = f"{count}{at} should be {_numbers(expected[worst], actual[worst])}"
     raise CheckFailed(f"{of}: wrong values: {told}. {limit}", actual)
 
 
@@ -280,8 +280,14 @@ def _index(index: tuple) -> str:
     return "[" + ", ".join(str(int(i)) for i in index) + "]"
 
 
-def _number(x: Any) -> str:
-    return f"{x:.6g}" if isinstance(x, np.floating | float | complex | np.complexfloating) else str(x)
+def _numbers(expected: Any, actual: Any) -> str:
+    """'2 and is 3', in as many digits as it takes to tell them apart."""
+    told = [f"{_number(expected, digits)} and is {_number(actual, digits)}" for digits in (6, 9, 17)]
+    return next((text for text in told if len(set(text.split(" and is "))) == 2), told[-1])
+
+
+def _number(x: Any, digits: int = 6) -> str:
+    return f"{x:.{digits}g}" if isinstance(x, np.floating | float | complex | np.complexfloating) else str(x)
 
 
 def _described(value: Any) -> str:
