@@ -336,7 +336,7 @@ def test_prediction_is_the_distribution_after_the_prompt(impl, fw, rng, prompt):
 
 
 @level(6, "prediction and sampling", points=2)
-@pytest.mark.parametrize("temperature", [0, 1e-3, 1.0], ids=["zero", "cold", "one"])
+@pytest.mark.parametrize("temperature", [0, 2e-38, 1e-3, 1.0], ids=["zero", "coldest", "cold", "one"])
 def test_each_character_drawn_is_fed_back(impl, fw, temperature):
     model, vocabulary = make_model(impl, fw, cycle()), impl.Vocabulary("abc")
     text = impl.sample(model, vocabulary, "ca", 7, temperature=temperature)
@@ -357,6 +357,7 @@ def test_at_temperature_zero_the_likeliest_character_follows(impl, fw, rng, prom
     assert text == expected, f"after {prompt!r} the likeliest characters are {expected!r}, yours {text!r}"
 
 
+@pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
 @level(6, "prediction and sampling", points=2)
 @pytest.mark.parametrize("temperature, logits", [(None, [0, 2, 4]), (4.0, [0, 3, 6])], ids=["default", "hot"])
 def test_characters_come_as_often_as_the_softened_distribution_says(impl, fw, temperature, logits):
@@ -444,8 +445,10 @@ def trained(impl, fw):
     return _trained[impl]
 
 
+@pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
 @level(8, "English", points=3)
 def test_unseen_english_surprises_it_less_than_a_table_of_pairs(impl, fw, trained):
+    """Over ten seeds the perplexity is 6.01 to 6.12 in PyTorch; a table of pairs has 10.35."""
     alphabet, _, model = trained
     seen, unseen = (np.array([alphabet.index(character) for character in text]) for text in english())
     perplexity = np.exp(loss_by_hand(weights_of(fw, model), unseen[None, :-1], unseen[None, 1:])[0])
@@ -458,9 +461,13 @@ def test_unseen_english_surprises_it_less_than_a_table_of_pairs(impl, fw, traine
     )
 
 
+@pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
 @level(8, "English", points=3)
 def test_sampled_text_is_made_of_english(impl, fw, rng, trained):
-    """Six characters in a row occur in the training text; against text from the table of pairs, drawn as cold."""
+    """Six characters in a row occur in the training text; against text from the table of pairs, drawn as cold.
+
+    Over ten seeds the share is 0.67 to 0.78 in PyTorch.
+    """
     alphabet, vocabulary, model = trained
     seen = english()[0]
     known = set(sixes(seen))

@@ -144,6 +144,15 @@ def test_a_constant_series_is_only_shifted(impl, fw, length, value):
 
 
 @level(2, "scaling without the future", points=2)
+def test_a_series_of_tiny_values_is_not_constant(impl, fw, rng):
+    """Its deviation is about 1e-8: a small number added to it, or taken for zero, would show."""
+    series, scaled = 1e-8 * rng.uniform(-2, 2, 9), rng.uniform(-2, 2, 5)
+    scaler, values = impl.Scaler(fw.array(series)), series.mean() + scaled * series.std()
+    fw.close(scaler.transform(fw.array(values)), scaled, of="transform")
+    fw.close(scaler.inverse(fw.array(scaled)), values, of="inverse", rtol=1e-3, atol=1e-11)
+
+
+@level(2, "scaling without the future", points=2)
 @pytest.mark.parametrize("length, test, period, steps", [(20, 4, 3, 5), (6, 2, 1, 1), (13, 1, 4, 2)])
 def test_what_is_put_aside_changes_nothing(impl, fw, rng, length, test, period, steps):
     """The last values are a hundred times as large as those before them."""
@@ -278,6 +287,7 @@ def errors(impl, fw, rng):
     return [np.abs(guess - truth).mean() for guess in (network, naive, drift, latest)]
 
 
+@pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
 @level(7, "against the baselines", points=2)
 def test_it_foresees_what_last_season_does_not_tell(impl, fw, rng):
     """The network's error as a part of the least baseline's, over ten seeds: 0.08 to 0.14 in either framework.

@@ -651,6 +651,24 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_images(impl, fw, rng):
     assert np.allclose(found, expected, rtol=1e-4), told
 
 
+@level(6, "trained", points=3)
+def test_by_default_a_step_takes_64_images_and_begins_at_a_rate_of_0_002(impl, fw, rng, monkeypatch):
+    """Adam's first step moves every number by its rate, whatever the size of its gradient."""
+    augment, bias, sizes = impl.augment, rng.standard_normal(10), []
+    monkeypatch.setattr(impl, "augment", lambda images, rng: sizes.append(len(images)) or augment(images, rng))
+    for number, expected in ((64, [64]), (65, [64, 1])):
+        model, labels = linear_model(fw, bias), fw.array(np.arange(number) % 10)
+        some = fw.images(np.zeros((number, 32, 32, 3))), labels
+        before = fw.numpy(fw.call(model, some[0][:1]))
+        sizes.clear()
+        impl.train(model, some, (some[0][:2], labels[:2]), 1, np.random.default_rng(0))
+        assert sizes == expected, f"{number} images are by default batches of {expected}, not of {sizes}"
+        moved = np.abs(fw.numpy(fw.call(model, some[0][:1])) - before).max()
+        assert len(sizes) > 1 or np.isclose(moved, 2e-3, rtol=0.1), (
+            f"the first step of Adam at a rate of 0.002 should move a bias by that, and not by {moved:.3g}"
+        )
+
+
 def baselines(data):
     """Test accuracy of the most frequent class, and of the class whose mean training image is nearest."""
     train, test = (images.reshape(len(images), -1) / 255 for images in (data.train_images, data.test_images))

@@ -13,8 +13,9 @@ filter sees only the channels of its part. A group for each channel is a depthwi
 Layout     images (batch, height, width, channels), kernels (height, width, channels / groups, filters)
 Arguments  a stride, padding or dilation is one number, or two: (vertical, horizontal)
 Levels     1 sizes · 2 direct · 3 patches · 4 one product · 5 groups · 6 gradients · 7 edges
-Off limits conv2d, conv2d_transpose, convolution and depthwise_conv2d of tf.nn; tf.image.extract_patches; Conv2D and
-           DepthwiseConv2D of keras.layers; keras.ops.conv, keras.ops.image.extract_patches; tf.GradientTape
+Off limits conv2d, conv2d_transpose, convolution and depthwise_conv2d of tf.nn; tf.image.extract_patches; Conv2D,
+           Conv2DTranspose and DepthwiseConv2D of keras.layers; conv, conv_transpose, depthwise_conv and
+           image.extract_patches of keras.ops; tf.GradientTape
 Check      pytest -k conv2d
 """
 

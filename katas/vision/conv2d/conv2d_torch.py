@@ -13,8 +13,9 @@ filter sees only the channels of its part. A group for each channel is a depthwi
 Layout     images (batch, channels, height, width), kernels (filters, channels / groups, height, width)
 Arguments  a stride, padding or dilation is one number, or two: (vertical, horizontal)
 Levels     1 sizes · 2 direct · 3 patches · 4 one product · 5 groups · 6 gradients · 7 edges
-Off limits torch.conv2d, torch.nn.Conv2d, torch.nn.Fold, torch.nn.Unfold; conv2d, conv_transpose2d, fold and unfold of
-           torch.nn.functional; torch.nn.grad; torch.autograd.grad and Tensor.backward
+Off limits conv2d, conv_transpose2d and convolution of torch; Conv2d, ConvTranspose2d, Fold and Unfold of torch.nn;
+           conv2d, conv_transpose2d, fold and unfold of torch.nn.functional; torch.nn.grad; autograd: Tensor.backward,
+           backward, grad and functional.vjp of torch.autograd, grad and vjp of torch.func
 Check      pytest -k conv2d
 """
 

@@ -13,7 +13,7 @@ whole image and weighs each channel (Hu et al. 2018, "Squeeze-and-excitation net
 with silu(x) = x · sigmoid(x). The layers are Keras's own, in attributes of exactly these names.
 
 Expand     an expand ratio of 1 widens nothing: then `expand` and `expand_norm` are None, and w = x.
-Shortcut   where the block keeps height, width and channels, the result is y + x; elsewhere it is y.
+Shortcut   at stride 1, where as many channels come out as come in, the result is y + x; elsewhere it is y.
 Layers     convolutions have no bias. narrow and widen have one; they are dense layers or, which is the same, 1×1
            convolutions. The depthwise convolution pads kernel_size // 2 zeros on every side, at stride 2 as well
            (padding="same" would then put more of them at the bottom and the right).

@@ -88,8 +88,8 @@ class PreActivationBlock(nn.Module):
 class ResidualNet(nn.Module):
     """head(average over height and width of blocks(relu(stem_norm(stem(images))))).
 
-    `stem` is a 3×3 convolution to `width` channels, `blocks` a list of every BasicBlock in order, `head` a linear
-    layer with bias. With two convolutions a block, (17, 16, 16) makes a net of a hundred layers.
+    `stem` is a 3×3 convolution to `width` channels, `blocks` a ModuleList of every BasicBlock in order, `head` a
+    linear layer with bias. With two convolutions a block, (17, 16, 16) makes a net of a hundred layers.
     """
 
     def __init__(self, stages: Sequence[int], in_channels: int = 1, classes: int = 10, width: int = 16):

@@ -328,11 +328,28 @@ def test_the_zero_gets_a_gradient_and_does_not_stay(impl, fw, rng, name):
     )
 
 
-@level(6, "net", points=2)
-def test_the_net_is_its_stem_its_blocks_and_its_head(impl, fw, rng):
-    images = rng.standard_normal((3, 6, 8, 2))
+@cache
+def kept_net(impl, fw):
+    """Two stages of two blocks, called once so that the weights exist."""
     net = impl.ResidualNet((2, 2), in_channels=2, classes=5, width=4)
-    fw.call(net, fw.images(images))
+    fw.call(net, fw.images(np.ones((3, 6, 8, 2))))
+    return net
+
+
+@level(6, "net", points=2)
+def test_the_net_knows_all_its_weights_and_only_the_head_has_a_bias(impl, fw):
+    net = kept_net(impl, fw)
+    for name, wanted in (("stem", ["kernel"]), ("head", ["bias", "kernel"])):
+        found = sorted(fw.weights(getattr(net, name)))
+        assert found == wanted, f"the weights of {name} should be {wanted}; they are {found}"
+    found, wanted = len(fw.parameters(net)), 3 + 3 * 6 + 9 + 2  # stem and its norm, blocks (one projects), head
+    assert found == wanted, f"an optimiser would find {found} trainable tensors in the net; its layers have {wanted}"
+
+
+@level(6, "net", points=2)
+@pytest.mark.parametrize("shape", [(3, 6, 8, 2), (1, 5, 7, 2)], ids=["three_images", "one_image"])
+def test_the_net_is_its_stem_its_blocks_and_its_head(impl, fw, rng, shape):
+    images, net = rng.standard_normal(shape), kept_net(impl, fw)
     fill(fw, rng, net, ("stem", "stem_norm", "head"))
     for block in net.blocks:
         fill(fw, rng, block)

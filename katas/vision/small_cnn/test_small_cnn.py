@@ -68,9 +68,8 @@ def cross_entropy(logits, labels):
 # ---------------------------------------------------------------- nets to test
 
 
-@cache
-def made(impl, fw, grid=3, **dropout):
-    """A net for images of 2 channels with 4 classes, a random number in every weight."""
+def fresh(impl, fw, grid=3, **dropout):
+    """A net for images of 2 channels with 4 classes, a random number in every weight: the same ones each time."""
     rng, net = np.random.default_rng(0), impl.SmallCNN(2, 4, (3, 5), 6, grid, **dropout)
     if fw.name == "torch":
         net.to(fw.device)
@@ -79,6 +78,11 @@ def made(impl, fw, grid=3, **dropout):
         weights = {name: rng.standard_normal(old.shape) / 2 for name, old in fw.weights(layer).items()}
         fw.set_weights(layer, weights)
     return net
+
+
+@cache
+def made(impl, fw, grid=3, **dropout):
+    return fresh(impl, fw, grid, **dropout)
 
 
 def own(fw, images):
@@ -225,6 +229,96 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_images(impl, fw, rng, batch_s
         assert np.isclose(loss, expected, rtol=1e-3), (
             f"7 images in batches of {batch_size} have a mean cross-entropy of {expected:.4f}; train says {loss:.4f}"
         )
+
+
+@level(7, "training", points=2)
+@pytest.mark.timeout(60)  # TensorFlow may trace a function for each size of batch
+def test_the_losses_are_those_before_the_steps_of_one_adam(impl, fw, rng):
+    """All images in one batch, so that the order does not matter, beside the same steps written out."""
+    images, labels = fw.images(rng.standard_normal((6, 5, 5, 2))), fw.array(rng.integers(0, 4, 6))
+    expected = losses_by_hand(fw, fresh(impl, fw, 1, dropout=0.0), images, labels, steps=5, rate=0.02)
+    losses = impl.train(fresh(impl, fw, 1, dropout=0.0), images, labels, 5, 6, learning_rate=0.02)
+    assert np.allclose(losses, expected, rtol=0.01), (
+        f"five epochs of one batch have the losses {np.round(expected, 4)} before their steps, not "
+        f"{np.round(losses, 4)}. Does every step take its own gradient alone, from one Adam that goes on?"
+    )
+
+
+def losses_by_hand(fw, net, images, labels, steps, rate):
+    """The cross-entropy before each step of Adam on all images; the framework gives the gradients, NumPy steps."""
+    losses, moments = [], dict.fromkeys(fw.parameters(net), (0, 0))
+    for step in range(1, steps + 1):
+        loss, gradients = slopes(fw, net, images, labels)
+        losses.append(loss)
+        for (name, tensor), gradient in zip(fw.parameters(net).items(), gradients, strict=True):
+            first = 0.9 * moments[name][0] + 0.1 * gradient
+            second = 0.999 * moments[name][1] + 0.001 * gradient**2
+            moments[name] = first, second
+            move(fw, tensor, -rate * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8))
+    return losses
+
+
+def slopes(fw, net, images, labels):
+    """The mean cross-entropy, and its gradient for each trainable tensor as an array."""
+    tensors = list(fw.parameters(net).values())
+    if fw.name == "torch":
+        import torch
+
+        loss = torch.nn.functional.cross_entropy(fw.call(net, images), labels)
+        return loss.item(), [fw.numpy(gradient) for gradient in torch.autograd.grad(loss, tensors)]
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        logits = fw.call(net, images)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+    return float(loss), [fw.numpy(gradient) for gradient in tape.gradient(loss, [tensor.value for tensor in tensors])]
+
+
+def move(fw, tensor, change):
+    if fw.name == "torch":
+        tensor.data += fw.array(change)
+    else:
+        tensor.assign_add(change)
+
+
+@level(7, "training", points=2)
+@pytest.mark.timeout(60)  # TensorFlow may trace a function for each size of batch
+def test_each_epoch_takes_every_image_once_in_an_order_of_its_own(impl, fw, rng):
+    images, seen = rng.standard_normal((12, 5, 5, 2)).astype("float32"), []
+
+    class Watched(impl.SmallCNN):
+        """Notes the first number of each image that it is given in training mode."""
+
+        def forward(self, images):  # PyTorch's
+            if self.training:
+                seen.append(fw.numpy(images[:, 0, 0, 0]))
+            return super().forward(images)
+
+        def call(self, images, training=False):  # Keras's
+            import tensorflow as tf
+
+            if training:
+                tf.py_function(lambda numbers: seen.append(numbers.numpy()), [images[:, 0, 0, 0]], [])
+            return super().call(images, training=training)
+
+    if fw.name == "tensorflow":
+        import tensorflow as tf
+
+        tf.random.set_seed(None)  # with a seed Keras's own fit draws the same order in each epoch
+    net = Watched(2, 4, (3, 5), 6, 1)
+    net.supports_jit = False  # of Keras: a compiled step could not note anything
+    fw.call(net, fw.images(images))
+    impl.train(net, fw.images(images), fw.array(rng.integers(0, 4, 12)), 3, 5)
+    sizes = [len(numbers) for numbers in seen]
+    assert sizes == [5, 5, 2] * 3, f"12 images in batches of 5, three times, are [5, 5, 2] * 3 images, not {sizes}"
+    orders = np.concatenate(seen).reshape(3, 12)
+    assert np.array_equal(np.sort(orders), np.tile(np.sort(images[:, 0, 0, 0]), (3, 1))), (
+        "an epoch takes some image twice, and another one not at all"
+    )
+    as_given = sum(np.array_equal(order, images[:, 0, 0, 0]) for order in orders)
+    assert not as_given, f"{as_given} of three epochs take the images in the order in which they lie: draw one"
+    found = len({tuple(order) for order in orders})
+    assert found == 3, f"three epochs have an order each; yours have {found} different ones together"
 
 
 @level(7, "training", points=2)

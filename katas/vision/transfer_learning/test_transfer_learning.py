@@ -138,6 +138,7 @@ def fresh_backbone(impl):
     return impl.load_backbone()
 
 
+@pytest.mark.timeout(60)  # a ResNet-50 takes Keras seconds to build
 @level(1, "backbone")
 def test_the_backbone_is_the_published_net_without_its_last_layer(impl, fw):
     backbone = fresh_backbone(impl)
@@ -155,6 +156,7 @@ def test_the_backbone_is_the_published_net_without_its_last_layer(impl, fw):
         assert backbone.get_layer("conv5_block3_out"), "the layers should have Keras's names"
 
 
+@pytest.mark.timeout(60)  # a ResNet-50 takes Keras seconds to build
 @level(1, "backbone")
 def test_images_of_any_size_give_features(impl, fw, rng):
     backbone = fresh_backbone(impl)
@@ -201,6 +203,18 @@ def test_a_published_file_gives_its_features(impl, fw, rng, tmp_path, monkeypatc
         monkeypatch.setattr(keras.Model, "load_weights", strict_load)
     found = fw.call(impl.load_backbone(str(path)), fw.images(images))
     fw.close(found, expected, of="features of the published weights", rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+
+
+@level(2, "published weights", points=2)
+def test_the_old_last_layer_may_be_missing_from_the_file(impl, fw, rng, tmp_path):
+    if fw.name == "tensorflow":
+        pytest.skip("the file of Keras never holds the last layer")
+    import torch
+
+    weights, path = published_weights(rng), tmp_path / "resnet18.pth"
+    torch.save({name: torch.tensor(value) for name, value in weights.items() if not name.startswith("fc.")}, path)
+    for name, value in impl.load_backbone(path).state_dict().items():
+        assert np.array_equal(fw.numpy(value), weights[name]), f"{name} is not what the file holds"
 
 
 @level(2, "published weights", points=2)
@@ -361,6 +375,47 @@ def test_a_fit_changes_the_head_alone(impl, fw, rng):
     for name, value in fw.weights(model.head).items():
         size = np.abs(value - head[name]).max()
         assert size > 0.02, f"after nine steps at a rate of 0.05 the head's {name} has moved by {size:.3g} only"
+
+
+def noting_backbone(fw, seen):
+    """A linear backbone that notes the first number of each image that it is given in training mode."""
+    if fw.name == "torch":
+        from torch import nn
+
+        backbone = nn.Sequential(nn.Flatten(), nn.Linear(12 * 12, NUMBERS))
+        backbone.register_forward_pre_hook(
+            lambda module, inputs: seen.append(fw.numpy(inputs[0][:, 0, 0, 0])) if module.training else None
+        )
+        return backbone
+    import tensorflow as tf
+    from keras import Input, Sequential, layers
+
+    class Noting(layers.Layer):
+        supports_jit = False  # a compiled step could not note anything
+
+        def call(self, images, training=None):
+            if training:
+                tf.py_function(lambda numbers: seen.append(numbers.numpy()), [images[:, 0, 0, 0]], [])
+            return images
+
+    return Sequential([Input((12, 12, 1)), Noting(), layers.Flatten(), layers.Dense(NUMBERS)])
+
+
+@level(3, "frozen", points=2)
+def test_every_image_is_used_once_in_each_epoch_in_a_new_order(impl, fw, rng):
+    seen, (images, labels) = [], some_images(fw, rng)
+    model = impl.Classifier(noting_backbone(fw, seen), NUMBERS, 5, pretrained=False)
+    fw.call(model, images)
+    impl.fit(model, images, labels, 3, np.random.default_rng(0), rate=0.01, batch_size=8)
+    sizes = [len(numbers) for numbers in seen]
+    assert sizes == [8, 8, 4] * 3, f"20 images in batches of 8, three times, are [8, 8, 4] * 3 images, not {sizes}"
+    given, orders = fw.numpy(images)[:, 0, 0, 0], np.concatenate(seen).reshape(3, 20)
+    twice = [epoch + 1 for epoch, order in enumerate(orders) if not np.array_equal(np.sort(order), np.sort(given))]
+    assert not twice, f"an image is used twice, and another one not at all, in the epochs {twice}"
+    as_given = sum(np.array_equal(order, given) for order in orders)
+    assert not as_given, f"{as_given} of three epochs use the images in the order in which they lie"
+    found = len({tuple(order) for order in orders})
+    assert found == 3, f"three epochs have an order each; yours have {found} different ones together"
 
 
 @level(3, "frozen", points=2)

@@ -208,10 +208,10 @@ def test_the_gap_between_two_dot_products(impl, fw, rng):
     x, y = rng.standard_normal((3, 4)), rng.standard_normal((3, 5))
     matrix, other = rng.standard_normal((4, 5)), rng.standard_normal((5, 4))
     x_tensor, y_tensor, matrix_tensor, other_tensor = (fw.array(array, "float64") for array in (x, y, matrix, other))
-    for sign in (1, -1):
-        a, b = sign * np.sum(x @ matrix * y), np.sum(y @ other * x)
-        signed = sign * matrix_tensor
-        found = impl.adjoint_gap(lambda x, m=signed: x @ m, lambda y: y @ other_tensor, x_tensor, y_tensor)
+    for first, second in ((1, 1), (-1, 1), (1e-3, 1), (1, 1e-3), (1e-6, 1e-6)):  # either may be larger, both tiny
+        a, b = first * np.sum(x @ matrix * y), second * np.sum(y @ other * x)
+        forward, backward = first * matrix_tensor, second * other_tensor
+        found = impl.adjoint_gap(lambda x, m=forward: x @ m, lambda y, m=backward: y @ m, x_tensor, y_tensor)
         assert isinstance(found, float), f"adjoint_gap should be a Python float, not {type(found).__name__}"
         expected = abs(a - b) / max(abs(a), abs(b))
         assert np.isclose(found, expected), (

@@ -18,8 +18,9 @@ Layout     images (batch, in channels, height, width),
 Arguments  a stride, padding or output padding is one number, or two: (vertical, horizontal)
 Levels     1 sizes · 2 spread · 3 stride and padding · 4 adjoint · 5 checkerboard · 6 gradients ·
            7 any input
-Off limits torch.conv_transpose2d, conv_transpose2d of torch.nn.functional, torch.nn.ConvTranspose2d,
-           torch.nn.grad.conv2d_input, torch.autograd.grad, Tensor.backward
+Off limits conv_transpose2d of torch and torch.nn.functional, torch.convolution, torch.nn.ConvTranspose2d,
+           torch.nn.grad.conv2d_input; autograd: Tensor.backward, backward, grad and functional.vjp of torch.autograd,
+           grad and vjp of torch.func
 Check      pytest -k transposed_conv
 """
 

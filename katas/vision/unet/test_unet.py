@@ -265,6 +265,14 @@ def test_intersection_over_union(impl, fw, rng, shape):
     fw.close(impl.iou(fw.images(logits), fw.images(targets)), expected, of="intersection over union")
 
 
+@level(5, "loss", points=2)
+def test_the_loss_keeps_float64_and_the_measure_is_float32(impl, fw, rng):
+    logits, targets = rng.standard_normal((2, 3, 4, 2)), drawn_targets(rng, (2, 3, 4, 2))
+    given = [fw.array(own(fw, array), "float64") for array in (logits, targets)]
+    fw.close(impl.dice_loss(*given), dice(logits, targets), of="loss of float64", dtype="float64")
+    fw.close(impl.iou(*given), overlap(logits > 0, targets > 0), of="intersection over union of float64")
+
+
 @level(6, "gradients", points=2)
 def test_gradients_of_the_loss(impl, fw, rng):
     logits, targets = rng.standard_normal((3, 4, 5, 2)), drawn_targets(rng, (3, 4, 5, 2))

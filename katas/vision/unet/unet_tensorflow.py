@@ -91,7 +91,7 @@ def dice_loss(logits: Tensor, targets: Tensor, smooth: float = 1.0) -> Tensor:
         1 - (2 Σ p·t + smooth) / (Σ p + Σ t + smooth)
 
     and of that the mean over all images and channels. Large areas and small ones count alike, as no pixel of the
-    background appears but through p. It has a gradient everywhere, also where logits are huge.
+    background appears but through p. Its gradient is finite everywhere, also where logits are huge.
 
     Args:
         logits: (batch, height, width, channels).

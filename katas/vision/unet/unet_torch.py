@@ -11,7 +11,8 @@ in medicine.
         features = decoder[level](up[level](features) and skip, side by side in this order along the channels)
     logits = head(features), cut back to the size of the images
 
-The layers are PyTorch's own, in attributes of exactly these names; encoder, up and decoder are lists, finest first.
+The layers are PyTorch's own, in attributes of exactly these names; encoder, up and decoder are ModuleLists, the finest
+level first.
 
 Padding    zeros at the bottom and at the right, up to the next multiple of 2 ** depth, so that every size can be halved
            and found again. There are no more zeros than that, and none where the size is such a multiple already.
@@ -87,7 +88,7 @@ def dice_loss(logits: Tensor, targets: Tensor, smooth: float = 1.0) -> Tensor:
         1 - (2 Σ p·t + smooth) / (Σ p + Σ t + smooth)
 
     and of that the mean over all images and channels. Large areas and small ones count alike, as no pixel of the
-    background appears but through p. It has a gradient everywhere, also where logits are huge.
+    background appears but through p. Its gradient is finite everywhere, also where logits are huge.
 
     Args:
         logits: (batch, channels, height, width).

@@ -102,7 +102,10 @@ def sample(model: CharRNN, vocabulary: Vocabulary, prompt: str, length: int, tem
     logits, state = _read(model, vocabulary, prompt)
     text = ""
     for _ in range(length):
-        drawn = tf.argmax(logits)[None] if temperature == 0 else tf.random.categorical(logits[None] / temperature, 1)[0]
+        if temperature == 0:
+            drawn = tf.argmax(logits)[None]
+        else:
+            drawn = tf.random.categorical((logits - tf.reduce_max(logits))[None] / temperature, 1)[0]
         text += vocabulary.decode(drawn)
         logits, state = _read(model, vocabulary, text[-1], state)
     return text

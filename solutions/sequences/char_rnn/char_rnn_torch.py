@@ -92,7 +92,7 @@ def sample(model: CharRNN, vocabulary: Vocabulary, prompt: str, length: int, tem
         if temperature == 0:
             drawn = logits.argmax(keepdim=True)
         else:
-            drawn = torch.multinomial(torch.softmax(logits / temperature, dim=-1), 1)
+            drawn = torch.multinomial(torch.softmax((logits - logits.max()) / temperature, dim=-1), 1)
         text += vocabulary.decode(drawn)
         logits, state = _read(model, vocabulary, text[-1], state)
     return text

@@ -56,7 +56,7 @@ def dice_loss(logits, targets, smooth=1.0):
 
 
 def iou(logits, targets):
-    p, t = (logits.flatten(2).sigmoid() > 0.5).float(), targets.flatten(2)
+    p, t = (logits.flatten(2).sigmoid() > 0.5).float(), targets.flatten(2).float()
     either = torch.maximum(p, t).sum(-1)
     return ((p * t).sum(-1) + (either == 0)) / either.clamp(min=1)
 
