@@ -237,6 +237,13 @@ class TestLayers:
         for name, value in autograd.weights(layer).items():
             np.testing.assert_allclose(value, drawn[name], rtol=1e-6)
 
+    def test_a_weight_that_is_not_there_is_told_in_words(self, autograd):
+        layer, _ = layers(autograd.name)["embedding"]
+        with pytest.raises(CheckFailed, match=r"^your Embedding has no bias; its weights are table\.$"):
+            autograd.weights(layer)["bias"]
+        with pytest.raises(CheckFailed, match="has no bias"):
+            autograd.set_weights(layer, {"bias": np.ones(2)})
+
     def test_parameters_are_those_that_train(self, autograd):
         assert len(autograd.parameters(layers(autograd.name)["batch_norm"][0])) == 2
 

@@ -26,6 +26,17 @@ class CheckFailed(AssertionError):
         self.actual = actual
 
 
+class LayerWeights(dict):
+    """A layer's weights, or whatever stands for each, by name; one that is asked for and not there is told in words."""
+
+    def __init__(self, layer: Any, weights: dict[str, Any]):
+        super().__init__(weights)
+        self.layer = type(layer).__name__
+
+    def __missing__(self, name: str) -> Any:
+        raise CheckFailed(f"your {self.layer} has no {name}; its weights are {', '.join(self) or 'none'}.")
+
+
 class FrameworkAdapter(ABC):
     """A framework behind one set of names. The concrete adapters hold all that is special to each."""
 
@@ -190,7 +201,7 @@ class FrameworkAdapter(ABC):
     # ---------------------------------------------------------------- layers and models
 
     @abstractmethod
-    def weights(self, layer: Any) -> dict[str, np.ndarray]:
+    def weights(self, layer: Any) -> LayerWeights:
         """The weights of one of the framework's standard layers, in one layout for all frameworks.
 
         dense: kernel (in, out), bias. Convolution: kernel (kh, kw, in / groups, out), bias. Simple recurrent: kernel

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dojo.adapters.base import CheckFailed, FrameworkAdapter
+from dojo.adapters.base import CheckFailed, FrameworkAdapter, LayerWeights
 from dojo.catalog import ROOT
 
 
@@ -84,11 +84,12 @@ class Adapter(FrameworkAdapter):
         found = dict(zip(map(id, leaves), gradients, strict=True))
         return [None if found.get(id(t)) is None else self.numpy(found[id(t)]) for t in tensors]
 
-    def weights(self, layer: keras.layers.Layer) -> dict[str, np.ndarray]:
-        return {name: to_common(self.numpy(variable)) for name, (variable, to_common, _) in _layout(layer).items()}
+    def weights(self, layer: keras.layers.Layer) -> LayerWeights:
+        layout = _layout(layer).items()
+        return LayerWeights(layer, {name: read(self.numpy(variable)) for name, (variable, read, _) in layout})
 
     def set_weights(self, layer: keras.layers.Layer, weights: dict[str, np.ndarray]) -> None:
-        layout = _layout(layer)
+        layout = LayerWeights(layer, _layout(layer))
         for name, value in weights.items():
             variable, _, from_common = layout[name]
             variable.assign(from_common(np.asarray(value)))

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dojo.adapters.base import CheckFailed, FrameworkAdapter
+from dojo.adapters.base import CheckFailed, FrameworkAdapter, LayerWeights
 
 # Views and other bookkeeping: they compute nothing.
 _FREE = {"aten::detach", "aten::alias", "aten::view", "aten::_unsafe_view"}
@@ -52,11 +52,11 @@ class Adapter(FrameworkAdapter):
         found = dict(zip(map(id, leaves), torch.autograd.grad(total, leaves, allow_unused=True), strict=True))
         return [None if found.get(id(t)) is None else self.numpy(found[id(t)]) for t in tensors]
 
-    def weights(self, layer: nn.Module) -> dict[str, np.ndarray]:
-        return {name: read(self) for name, (read, _) in _layout(layer).items()}
+    def weights(self, layer: nn.Module) -> LayerWeights:
+        return LayerWeights(layer, {name: read(self) for name, (read, _) in _layout(layer).items()})
 
     def set_weights(self, layer: nn.Module, weights: dict[str, np.ndarray]) -> None:
-        layout = _layout(layer)
+        layout = LayerWeights(layer, _layout(layer))
         with torch.no_grad():
             for name, value in weights.items():
                 layout[name][1](self, np.asarray(value))
