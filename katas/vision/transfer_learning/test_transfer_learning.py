@@ -520,7 +520,7 @@ def taught_old(impl, fw, seed):
     images, labels = digits()
     old = np.flatnonzero(labels < 5)[:896]  # whole batches: TensorFlow traces one size
     model = impl.Classifier(small_backbone(fw), NUMBERS, 5, pretrained=False)
-    impl.fit(model, fw.images(images[old]), fw.array(labels[old]), 10, np.random.default_rng(seed), 5e-3, batch_size=64)
+    impl.fit(model, fw.images(images[old]), fw.array(labels[old]), 6, np.random.default_rng(seed), 5e-3, batch_size=64)
     return model.backbone, accuracy(fw, model, images[old], labels[old])
 
 
@@ -556,7 +556,7 @@ def transferred(impl, fw, backbone, seed):
 @pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
 @level(5, "transfer pays", points=3)
 def test_ten_labels_a_class_are_worth_more_after_other_digits(impl, fw):
-    """Ten seeds in each framework: head alone 0.37 to 0.59, fine-tuned 0.50 to 0.66, from scratch 0.36 to 0.48.
+    """Ten seeds in each framework: head alone 0.41 to 0.59, fine-tuned 0.51 to 0.65, from scratch 0.36 to 0.49.
 
     With the same labels fine-tuning is ahead of training from scratch by 0.08 or more. Guessing gives 0.20.
     """
