@@ -532,6 +532,8 @@ def test_the_others_stop_in_time_and_keep_their_model(run, rng, workers, silent)
 PATIENCE = 60  # seconds without an answer from any worker, after which the supervisor ends the group
 TIMEOUT = 15  # seconds that the workers wait for one another, unless a test says otherwise
 GRACE = 3  # seconds that the others get once a worker has failed
+# TensorFlow 2.21 itself crashed in 4 of 92 all_gathers that a lost worker cut short (SIGSEGV, SIGABRT): try again.
+TRIES = 3
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -555,9 +557,12 @@ def run(supervisor, impl):
 
     def run(workers, task, *args, timeout=TIMEOUT, lost=None):
         """`lost` is the worker that this task is meant to lose: nothing is expected of it."""
-        pickle.dump((impl.__file__, workers, timeout, task.__name__, args, lost), supervisor.stdin)
-        supervisor.stdin.flush()
-        outcomes = pickle.load(supervisor.stdout)
+        for _ in range(1 if lost is None else TRIES):
+            pickle.dump((impl.__file__, workers, timeout, task.__name__, args, lost), supervisor.stdin)
+            supervisor.stdin.flush()
+            outcomes = pickle.load(supervisor.stdout)
+            if all(kind != "crashed" for kind, _ in outcomes):
+                break
         worst, rank = min((KINDS.index(kind), rank) for rank, (kind, _) in enumerate(outcomes) if rank != lost)
         if KINDS[worst] != "returned":
             hint = HINTS.get(KINDS[worst], "")
@@ -569,7 +574,8 @@ def run(supervisor, impl):
     return run
 
 
-KINDS = ["failed", "died", "lost another", "waits", "returned"]  # the first of these is the cause of the others
+# What becomes of a worker; of several, the first of these is the cause of the others.
+KINDS = ["failed", "died", "crashed", "lost another", "waits", "returned"]
 HINTS = {
     "lost another": " None had died: did every worker take part in every operation?",
     "waits": " Do all workers take the same steps?",
@@ -629,12 +635,15 @@ class Group:
             if hang_up and hang_up[0] in ready:
                 raise EOFError("nobody waits for the outcomes any more")
             for connection in ready:
+                rank = awaited[connection]
                 try:
-                    outcome = connection.recv()
+                    outcomes[rank] = connection.recv()
                 except (EOFError, OSError):
-                    outcome = ("died", "the process has ended")
-                outcomes[awaited[connection]] = outcome
-                if outcome[0] != "returned":
+                    self.processes[rank].join(1)
+                    status = self.processes[rank].exitcode or 0
+                    kind = "crashed" if status < 0 else "died"
+                    outcomes[rank] = (kind, f"the process has ended, with exit status {status}")
+                if outcomes[rank][0] != "returned":
                     patience = GRACE
         waits = ("waits", "still at work, or waiting for another worker, when it was stopped.")
         return [outcomes.get(rank, waits) for rank in range(len(self.connections))]
