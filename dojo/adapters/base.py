@@ -293,8 +293,11 @@ def _index(index: tuple) -> str:
 
 def _numbers(expected: Any, actual: Any) -> str:
     """'2 and is 3', in as many digits as it takes to tell them apart."""
-    told = [f"{_number(expected, digits)} and is {_number(actual, digits)}" for digits in (6, 9, 17)]
-    return next((text for text in told if len(set(text.split(" and is "))) == 2), told[-1])
+    for digits in (6, 9, 17):
+        right, found = _number(expected, digits), _number(actual, digits)
+        if right != found:
+            break
+    return f"{right} and is {found}"
 
 
 def _number(x: Any, digits: int = 6) -> str:
