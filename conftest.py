@@ -1,1 +1,1 @@
-pytest_plugins = ["dojo.plugin"]
+pytest_plugins = ["dojo.pytest_plugin", "dojo.learner.remembering"]

@@ -1,10 +1,21 @@
-"""The result model: tests into levels, levels into points. Every report is a writer over it."""
+"""The result model: tests into levels, levels into points. Every report is a writer over it.
+
+Interview levels open in order; a kata is solved when all of them pass. Beyond levels open all at once then; a kata is
+mastered when they pass too.
+"""
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
-SCHEMA = 1  # of the JSON form; grows when a reader of the old form would misread the new
+from dojo.curriculum.katas import Catalog, Kata
+from dojo.curriculum.levels import read_levels
+from dojo.errors import DojoError
+from dojo.files import shown
+
+SCHEMA = 2  # of the JSON form; grows when a reader of the old form would misread the new
+_READABLE = (1, 2)  # 1 knew no beyond levels
 
 
 class State(StrEnum):
@@ -27,6 +38,7 @@ class TestResult:
     level: int
     title: str  # of the level
     points: int  # of the whole level
+    beyond: bool = False  # the level is a beyond level
     state: State | None = None  # None: it never ran
     message: str = ""  # why it did not pass, in words
     where: str = ""  # file:line in the implementation
@@ -44,12 +56,13 @@ class LevelResult:
     number: int
     title: str
     points: int
+    beyond: bool
     tests: list[TestResult]
 
     @property
     def state(self) -> State:
         states = {test.state for test in self.tests}
-        for decisive in (State.ERROR, State.NOT_STARTED, State.FAILED):
+        for decisive in (State.ERROR, State.FAILED, State.NOT_STARTED):
             if decisive in states:
                 return decisive
         if states & {State.LOCKED, None}:
@@ -68,16 +81,41 @@ class KataResult:
     message: str = ""
 
     @property
+    def interview(self) -> list[LevelResult]:
+        return [level for level in self.levels if not level.beyond]
+
+    @property
+    def beyond(self) -> list[LevelResult]:
+        return [level for level in self.levels if level.beyond]
+
+    @property
     def prefix(self) -> int:
-        """How many levels from the first one on are passed; a skipped level neither counts nor breaks the row."""
-        for index, level in enumerate(self.levels):
+        """How many interview levels pass from the first one on; a skipped level neither counts nor breaks the row."""
+        for index, level in enumerate(self.interview):
             if level.state not in (State.PASSED, State.SKIPPED):
                 return index
-        return len(self.levels)
+        return len(self.interview)
+
+    @property
+    def solved(self) -> bool:
+        """All interview levels pass."""
+        return self.state is State.PASSED
+
+    @property
+    def mastered(self) -> bool:
+        """The beyond levels pass as well; one that this machine cannot run is not asked for."""
+        return self.solved and all(level.state in (State.PASSED, State.SKIPPED) for level in self.beyond)
+
+    @property
+    def standing(self) -> str:
+        """'mastered', 'solved', or the state where the kata is neither."""
+        return "mastered" if self.mastered else "solved" if self.solved else str(self.state)
 
     @property
     def score(self) -> int:
-        return sum(level.points for level in self.levels[: self.prefix] if level.state is State.PASSED)
+        """The points of the interview levels passed without a gap, and of each beyond level once all of them are."""
+        counted = self.interview[: self.prefix] + (self.beyond if self.prefix == len(self.interview) else [])
+        return sum(level.points for level in counted if level.state is State.PASSED)
 
     @property
     def total(self) -> int:
@@ -86,18 +124,24 @@ class KataResult:
 
     @property
     def state(self) -> State:
-        states = {level.state for level in self.levels}
-        for decisive in (State.ERROR, State.NOT_STARTED, State.FAILED):
+        """PASSED when the interview levels pass: what only the beyond levels lack is no failure."""
+        if any(level.state is State.ERROR for level in self.levels):
+            return State.ERROR
+        states = {level.state for level in self.interview}
+        for decisive in (State.NOT_STARTED, State.FAILED):
             if decisive in states:
                 return decisive
         if self.message or not self.levels or State.LOCKED in states:
             return State.FAILED
-        return State.PASSED if State.PASSED in states else State.SKIPPED
+        if State.PASSED in states or any(level.state is State.PASSED for level in self.beyond):
+            return State.PASSED
+        return State.SKIPPED
 
     @property
     def first_open(self) -> LevelResult | None:
-        """The level where the learner stands: the first that is not passed."""
-        return self.levels[self.prefix] if self.prefix < len(self.levels) else None
+        """The level where the learner stands: the first that is not passed, interview levels before the others."""
+        open_levels = (level for level in self.beyond if level.state not in (State.PASSED, State.SKIPPED))
+        return self.interview[self.prefix] if self.prefix < len(self.interview) else next(open_levels, None)
 
     @property
     def seconds(self) -> float:
@@ -108,9 +152,34 @@ def grade(track: str, slug: str, framework: str, tests: list[TestResult], messag
     """Sort the tests of one kata in one framework into its levels."""
     levels: dict[int, LevelResult] = {}
     for test in tests:
-        level = levels.setdefault(test.level, LevelResult(test.level, test.title, test.points, []))
+        level = levels.setdefault(test.level, LevelResult(test.level, test.title, test.points, test.beyond, []))
         level.tests.append(test)
     return KataResult(track, slug, framework, [levels[number] for number in sorted(levels)], message)
+
+
+def not_started(kata: Kata, framework: str, tree: Path, reason: str = "") -> KataResult:
+    """The result of a stub that is as it came, or (with a reason) of a framework that is absent; runs nothing."""
+    path = kata.implementation(framework, tree)
+    tests = []
+    for level in read_levels(kata.test_file):
+        if level.autograd and framework == "numpy":
+            continue
+        state = State.SKIPPED if reason else State.LOCKED if tests else State.NOT_STARTED
+        message = reason or ("" if tests else f"{shown(path)} is as it came: open it and begin.")
+        name = f"level {level.number}"
+        tests.append(TestResult(name, name, level.number, level.title, level.points, level.beyond, state, message))
+    return grade(kata.track, kata.slug, framework, tests)
+
+
+def in_order(results: list[KataResult], catalog: Catalog) -> list[KataResult]:
+    """Sorted as the catalog shows them."""
+    order = {slug: index for index, slug in enumerate(catalog.katas)}
+    return sorted(results, key=lambda result: (order[result.slug], result.framework))
+
+
+def exit_status(results: list[KataResult]) -> int:
+    """1 where anything that was started is not solved; a stub that is as it came is no failure."""
+    return int(any(result.state in (State.FAILED, State.ERROR) for result in results))
 
 
 def to_json(results: list[KataResult]) -> dict[str, Any]:
@@ -120,7 +189,14 @@ def to_json(results: list[KataResult]) -> dict[str, Any]:
 
 def _kata_to_json(result: KataResult) -> dict[str, Any]:
     levels = [asdict(level) | {"state": level.state} for level in result.levels]
-    derived = {"state": result.state, "score": result.score, "total": result.total, "seconds": round(result.seconds, 3)}
+    derived = {
+        "state": result.state,
+        "solved": result.solved,
+        "mastered": result.mastered,
+        "score": result.score,
+        "total": result.total,
+        "seconds": round(result.seconds, 3),
+    }
     return {
         "kata": result.slug,
         "track": result.track,
@@ -132,7 +208,9 @@ def _kata_to_json(result: KataResult) -> dict[str, Any]:
 
 
 def from_json(data: dict[str, Any]) -> list[KataResult]:
-    """The inverse of `to_json`."""
+    """The inverse of `to_json`; also reads what schema 1 wrote."""
+    if data["schema"] not in _READABLE:
+        raise DojoError(f"This dojo reads results of schema 1 and 2, not {data['schema']}. Update the repository.")
     return [
         grade(
             kata["track"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dojo.adapters import open_adapter
+from dojo.testing.adapters import open_adapter
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from dojo.adapters import CheckFailed, open_adapter
+from dojo.testing.adapters import CheckFailed, open_adapter
 
 ALL = ["numpy", "torch", "tensorflow"]
 DIFFERENTIATING = ["torch", "tensorflow"]

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from dojo.explain import describe, line_in, message
-from dojo.loader import load
+from dojo.pytest_plugin.calls import describe
+from dojo.pytest_plugin.explain import line_in, message
+from dojo.pytest_plugin.loading import load
 
 # slug: (the stub, what the verdict must say, the line of the stub that it must name, as a pattern)
 BAD = {

@@ -9,7 +9,7 @@ GOOD = 'title = "T"\ndifficulty = 1\nminutes = 5\nanswers = []\n'
     ("content", "told"),
     [
         ("title = ", "katas/basics/double/kata.toml is not valid TOML"),
-        ('title = "T"', "katas/basics/double/kata.toml lacks the key 'difficulty'"),
+        ('title = "T"', "katas/basics/double/kata.toml needs the key 'difficulty' of type int"),
         (GOOD + "minuts = 3", "has an unknown key 'minuts'. Did you mean minutes?"),
         (GOOD.replace("5", '"5"'), "'minutes' must be of type int, not str"),
     ],
@@ -39,8 +39,8 @@ def test_an_unknown_verb_gets_a_near_name(project):
     ("content", "told"),
     [
         ('frameworks = ["pytorch"]', "there is no framework 'pytorch'. Did you mean torch?"),
-        ("frameworks = []", "frameworks must be a list"),
-        ('test_seconds = "long"', "test_seconds must be a positive number"),
+        ("frameworks = []", "frameworks must name one at least"),
+        ('test_seconds = "long"', "'test_seconds' must be of type number, not str"),
         ("test_secs = 3", "unknown key 'test_secs'. Did you mean test_seconds?"),
     ],
 )

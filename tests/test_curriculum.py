@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dojo.catalog import ROOT, Catalog, Kata, read_toml
-from dojo.levels import read_levels
-from dojo.loader import forbidden_uses, is_started
-from dojo.mistakes import apply, read_mistakes
+from dojo.curriculum.katas import Catalog, Kata
+from dojo.curriculum.levels import read_levels
+from dojo.curriculum.mistakes import apply, read_mistakes
+from dojo.curriculum.off_limits import forbidden_uses
+from dojo.curriculum.stubs import is_started
+from dojo.files import ROOT, read_toml
 
 CATALOG = Catalog()
 KATAS = list(CATALOG.katas.values())
@@ -74,14 +76,14 @@ class TestParts:
 
     @for_each_kata
     def test_its_difficulty_and_prerequisites_make_sense(self, kata):
-        assert 1 <= kata.meta["difficulty"] <= 5
-        assert 5 <= kata.meta["minutes"] <= 120
-        assert set(kata.meta.get("after", [])) <= CATALOG.katas.keys() - {kata.slug}
+        assert 1 <= kata.meta.difficulty <= 5
+        assert 5 <= kata.meta.minutes <= 120
+        assert set(kata.meta.after) <= CATALOG.katas.keys() - {kata.slug}
 
     def test_prerequisites_form_no_circle(self):
         def visit(slug, path):
             assert slug not in path, " → ".join([*path, slug])
-            for before in CATALOG.find(slug).meta.get("after", []):
+            for before in CATALOG.find(slug).meta.after:
                 visit(before, [*path, slug])
 
         for slug in CATALOG.katas:
@@ -119,7 +121,7 @@ class TestStubs:
 
     @for_each_stub
     def test_the_solution_uses_nothing_that_is_off_limits(self, kata, framework):
-        assert not forbidden_uses(kata.implementation(framework, SOLUTIONS), kata.meta.get("off_limits", []))
+        assert not forbidden_uses(kata.implementation(framework, SOLUTIONS), kata.meta.off_limits)
 
 
 class TestLevels:
@@ -144,7 +146,7 @@ class TestLevels:
     @for_each_kata
     def test_every_level_has_a_hint(self, kata):
         numbers = {str(level.number) for level in read_levels(kata.test_file)}
-        hints = kata.meta.get("hints", {})
+        hints = kata.meta.hints
         assert set(hints) == numbers
         assert all(isinstance(hint, str) and hint for given in hints.values() for hint in given)
 
@@ -180,7 +182,7 @@ class TestMistakes:
         mistakes = read_mistakes(kata)
         for framework in kata.frameworks:
             assert sum(mistake.framework == framework for mistake in mistakes) >= 3
-        assert len({mistake.name for mistake in mistakes}) >= 5 or kata.meta["difficulty"] == 1
+        assert len({mistake.name for mistake in mistakes}) >= 5 or kata.meta.difficulty == 1
 
     @for_each_kata
     def test_each_edit_fits_and_gives_a_module_that_parses(self, kata):
@@ -199,18 +201,18 @@ class TestMistakes:
 class TestQuestions:
     @for_each_kata
     def test_every_claim_is_a_question_that_is_written_down(self, kata):
-        assert kata.meta["answers"]
-        assert set(kata.meta["answers"]) <= QUESTIONS.keys()
+        assert kata.meta.answers
+        assert set(kata.meta.answers) <= QUESTIONS.keys()
 
     def test_every_question_is_claimed_and_asked_in_words(self):
-        claimed = {answer for kata in KATAS for answer in kata.meta["answers"]}
+        claimed = {answer for kata in KATAS for answer in kata.meta.answers}
         assert QUESTIONS.keys() == claimed
         assert all(len(entry["asks"]) > 10 and entry.keys() == {"asks"} for entry in QUESTIONS.values())
 
     @pytest.mark.parametrize(("questions", "count"), [("coding", 7), ("bank/coding", 23), ("bank/solution-coding", 4)])
     def test_every_question_of_the_coding_lists_is_answered(self, questions, count):
         wanted = {f"{questions}/{number}" for number in range(1, count + 1)}
-        claimed = {answer for kata in KATAS for answer in kata.meta["answers"]}
+        claimed = {answer for kata in KATAS for answer in kata.meta.answers}
         assert wanted == {question for question in QUESTIONS if question.rpartition("/")[0] == questions}
         assert wanted <= claimed
 
@@ -218,4 +220,4 @@ class TestQuestions:
     def test_every_claim_has_its_answer(self, kata):
         text = (SOLUTIONS / kata.track / kata.slug / "answer.md").read_text(encoding="utf-8")
         headings = re.findall(r"^## ([\w/-]+) · .+$", text, re.MULTILINE)
-        assert sorted(headings) == sorted(kata.meta["answers"])
+        assert sorted(headings) == sorted(kata.meta.answers)

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from dojo.catalog import ROOT, Catalog
+from dojo.curriculum.katas import Catalog
+from dojo.files import ROOT
 
 
 @pytest.mark.parametrize("framework", ["torch", "tensorflow"])

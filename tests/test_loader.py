@@ -2,7 +2,8 @@
 
 import pytest
 
-from dojo.loader import forbidden_uses, is_started
+from dojo.curriculum.off_limits import forbidden_uses
+from dojo.curriculum.stubs import is_started
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import tempfile
 import numpy as np
 import pytest
 
-from dojo.adapters.base import CheckFailed
 from dojo.commands.mistakes import judge_diagnosis
-from dojo.diagnosis import same_failure
+from dojo.curriculum.mistakes import Mistake
 from dojo.grading import KataResult
-from dojo.mistakes import Mistake
+from dojo.pytest_plugin.diagnosis import same_failure
+from dojo.testing.adapters.base import CheckFailed
 
 MISTAKE = """
 [[mistake]]

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from dojo.mutants import mutants_of
+from dojo.proof.mutants import mutants_of
 
 SOURCE = '''
 """A docstring with 1 + 1."""

@@ -74,7 +74,7 @@ class TestLevels:
     def test_a_test_without_a_level_is_an_error_in_words(self, project, right):
         project.kata("double", tests="def test_it(impl): pass", numpy=right)
         done = project.pytest("-k", "double")
-        assert "test_it has no level. Put @level(number, title) above it." in done.stdout + done.stderr
+        assert "test_it has no level. Put one above it: @masks." in done.stdout + done.stderr
 
 
 class TestFrameworks:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from dojo.grading import State, TestResult, grade
-from dojo.progress import Progress, Store
+from dojo.learner.progress import Progress, Store
 
 
 def a_result(state: State, slug: str = "double"):

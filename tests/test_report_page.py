@@ -11,10 +11,10 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from dojo.catalog import Catalog
-from dojo.checking import not_started
+from dojo.curriculum.katas import Catalog
 from dojo.grading import State
-from dojo.progress import Progress
+from dojo.learner.progress import Progress
+from dojo.learner.results import not_started
 from dojo.report.page import write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

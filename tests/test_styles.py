@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from dojo.catalog import ROOT, Catalog, Kata
+from dojo.curriculum.katas import Catalog, Kata
+from dojo.files import ROOT
 from dojo.grading import KataResult, State
-from dojo.runner import Job, Runner
-from dojo.variants import PATIENT
+from dojo.proof.variants import PATIENT
+from dojo.running.job import Job
+from dojo.running.runner import Runner
 
 STYLES = ROOT / "tests" / "styles"
 FILES = sorted(STYLES.glob("*/*/*/*.py"))

@@ -2,8 +2,8 @@
 
 import argparse
 
-from dojo.catalog import Catalog, Kata
-from dojo.selection import frameworks_of, parse_frameworks
+from dojo.curriculum.frameworks import frameworks_of, parse_frameworks
+from dojo.curriculum.katas import Catalog, Kata
 from dojo.settings import read_settings
 
 
@@ -21,5 +21,5 @@ def selected(args: argparse.Namespace) -> list[tuple[Kata, str]]:
     return [
         (kata, framework)
         for kata in catalog.select(args.katas)
-        for framework in frameworks_of(kata, catalog.root, wanted, enabled)
+        for framework in frameworks_of(kata, catalog.root, enabled, wanted)
     ]

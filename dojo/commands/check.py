@@ -7,15 +7,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from dojo.catalog import ROOT, Catalog
-from dojo.checking import exit_status, in_order, plan, run_jobs, suggest
 from dojo.commands import add_selection
-from dojo.grading import State, to_json
-from dojo.progress import Progress, Store, marks_of, recall, remember
+from dojo.curriculum.frameworks import frameworks_of, parse_frameworks
+from dojo.curriculum.katas import Catalog, find_tree
+from dojo.files import ROOT
+from dojo.grading import State, exit_status, in_order, to_json
+from dojo.learner.next_kata import suggest
+from dojo.learner.progress import Progress, Store, keys_of, recall, remember
+from dojo.learner.results import plan
 from dojo.report.board import board, next_step, tally
 from dojo.report.junit import write_junit
 from dojo.report.terminal import verdict
-from dojo.selection import find_tree, frameworks_of, parse_frameworks
+from dojo.running.runner import run_all
 from dojo.settings import read_settings
 
 
@@ -39,22 +42,22 @@ def run(args: argparse.Namespace) -> int:
     pairs = [
         (kata, framework)
         for kata in katas
-        for framework in frameworks_of(kata, tree, wanted or (None if args.katas else every), settings.frameworks)
+        for framework in frameworks_of(kata, tree, settings.frameworks, wanted or (None if args.katas else every))
     ]
     jobs, results = plan(pairs, tree, ("--all-levels",) if args.all_levels else ())
     mine = tree == catalog.root and not args.all_levels  # only the learner's own plain runs are remembered
     progress = store.read() if mine else Progress()
     if progress.notice:
         console.print(progress.notice, style="yellow")
-    marks = marks_of(jobs) if mine else {}
+    keys = keys_of(jobs) if mine else {}
     if mine and not args.again:
-        jobs, recalled = recall(jobs, progress, marks)
+        jobs, recalled = recall(jobs, progress, keys)
         results += recalled
     if jobs:
-        fresh = list(track(run_jobs(jobs), "checking", len(jobs), console=console, transient=True))
+        fresh = list(track(run_all(jobs), "checking", len(jobs), console=console, transient=True))
         results += fresh
         if mine:
-            remember(fresh, store, marks)
+            remember(fresh, store, keys)
     results = in_order(results, catalog)
     if args.report:
         Path(args.report).write_text(json.dumps(to_json(results), indent=1) + "\n", encoding="utf-8")

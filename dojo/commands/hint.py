@@ -5,10 +5,11 @@ import argparse
 from rich.console import Console
 from rich.text import Text
 
-from dojo.catalog import Catalog, shown
+from dojo.curriculum.katas import Catalog
 from dojo.errors import DojoError
-from dojo.progress import Store
-from dojo.standing import level_of
+from dojo.files import shown
+from dojo.learner.progress import Store
+from dojo.learner.results import level_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def hints_of(kata, level: int) -> list[str]:
-    hints = kata.meta.get("hints", {}).get(str(level), [])
+    hints = kata.meta.hints.get(str(level), [])
     if not hints:
         raise DojoError(f"{shown(kata.folder)}/kata.toml has no hint for level {level}. Choose another with --level.")
     return hints

@@ -12,16 +12,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dojo.catalog import ROOT, Catalog, Kata, shown
-from dojo.checking import not_started
 from dojo.commands.hint import hints_of
 from dojo.commands.watch import Watch
+from dojo.curriculum.frameworks import absent, parse_frameworks
+from dojo.curriculum.katas import Catalog, Kata
+from dojo.curriculum.stubs import original_stub
 from dojo.errors import DojoError, did_you_mean
+from dojo.files import ROOT, shown
 from dojo.grading import KataResult, State
-from dojo.progress import Progress, Store
-from dojo.selection import absent, parse_frameworks
+from dojo.learner.progress import Progress, Store
+from dojo.learner.results import is_solved, not_started
 from dojo.settings import read_settings
-from dojo.standing import is_solved, original_stub
 
 FOLDER = ROOT / ".dojo" / "interviews"
 
@@ -55,7 +56,7 @@ def candidates(args: argparse.Namespace, catalog: Catalog, progress: Progress) -
     found = [
         (kata, framework)
         for kata in catalog.katas.values()
-        if args.track in (None, kata.track) and args.difficulty in (None, kata.meta["difficulty"])
+        if args.track in (None, kata.track) and args.difficulty in (None, kata.meta.difficulty)
         if not is_solved(kata, catalog.root, progress)
         for framework in kata.frameworks
         if framework in wanted and not absent(framework)

@@ -11,13 +11,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from dojo.catalog import FRAMEWORKS, shown
 from dojo.commands import add_selection, selected
-from dojo.diagnosis import as_sentence
+from dojo.curriculum.frameworks import FRAMEWORKS
+from dojo.curriculum.mistakes import Mistake, apply, read_mistakes
+from dojo.files import shown
 from dojo.grading import KataResult
-from dojo.mistakes import Mistake, apply, read_mistakes
-from dojo.runner import Job, Runner
-from dojo.variants import PATIENT, PATIENT_DIAGNOSIS, SOLUTIONS, job_for, solution_source
+from dojo.proof.variants import PATIENT, PATIENT_DIAGNOSIS, SOLUTIONS, job_for, solution_source
+from dojo.pytest_plugin.diagnosis import as_sentence
+from dojo.running.job import Job
+from dojo.running.runner import Runner
 
 NAMED = 0.95  # the share of all mistakes that the diagnosis must name
 

@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from dojo.catalog import FRAMEWORKS, Kata
 from dojo.commands import add_selection, selected
+from dojo.curriculum.frameworks import FRAMEWORKS
+from dojo.curriculum.katas import Kata
 from dojo.grading import State
-from dojo.mutants import Mutant, mutants_of
-from dojo.runner import Job, Runner
-from dojo.variants import job_for, solution_source
+from dojo.proof.mutants import Mutant, mutants_of
+from dojo.proof.variants import job_for, solution_source
+from dojo.running.job import Job
+from dojo.running.runner import Runner
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

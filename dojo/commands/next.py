@@ -5,11 +5,12 @@ import argparse
 from rich.console import Console
 from rich.text import Text
 
-from dojo.catalog import Catalog
-from dojo.checking import in_order, reason_for, suggest
-from dojo.progress import Store
+from dojo.curriculum.katas import Catalog
+from dojo.grading import in_order
+from dojo.learner.next_kata import reason_for, suggest
+from dojo.learner.progress import Store
+from dojo.learner.results import results_without_running
 from dojo.report.board import next_step
-from dojo.standing import results_without_running
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dojo.catalog import ROOT, Catalog
-from dojo.checking import in_order
-from dojo.grading import to_json
-from dojo.progress import Store
+from dojo.curriculum.katas import Catalog
+from dojo.files import ROOT
+from dojo.grading import in_order, to_json
+from dojo.learner.progress import Store
+from dojo.learner.results import results_without_running
 from dojo.report.junit import write_junit
 from dojo.report.page import write_page
-from dojo.standing import results_without_running
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

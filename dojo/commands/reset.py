@@ -6,11 +6,11 @@ import time
 
 from rich.console import Console
 
-from dojo.catalog import ROOT, Catalog, Kata, shown
+from dojo.curriculum.frameworks import parse_frameworks
+from dojo.curriculum.katas import Catalog, Kata
+from dojo.curriculum.stubs import is_started, original_stub
 from dojo.errors import DojoError
-from dojo.loader import is_started
-from dojo.selection import parse_frameworks
-from dojo.standing import original_stub
+from dojo.files import ROOT, shown
 
 KEPT = ROOT / ".dojo" / "kept"
 

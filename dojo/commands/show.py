@@ -10,13 +10,14 @@ from rich.markdown import Markdown
 from rich.syntax import Syntax
 from rich.text import Text
 
-from dojo.catalog import ROOT, Catalog, Kata, shown
-from dojo.checking import not_started
+from dojo.curriculum.frameworks import parse_frameworks
+from dojo.curriculum.katas import Catalog, Kata
+from dojo.curriculum.stubs import original_stub
 from dojo.errors import DojoError
-from dojo.progress import Progress, Store
+from dojo.files import ROOT, shown
+from dojo.learner.progress import Progress, Store
+from dojo.learner.results import is_solved, mine, not_started
 from dojo.report.terminal import verdict
-from dojo.selection import parse_frameworks
-from dojo.standing import is_solved, original_stub, started_frameworks
 
 SOLUTIONS = ROOT / "solutions"
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 def _frameworks(kata: Kata, text: str | None, catalog: Catalog) -> tuple[str, ...]:
     wanted = parse_frameworks(text)
     if wanted is None:
-        return started_frameworks(kata, catalog.root)
+        return mine(kata, catalog.root)
     found = tuple(name for name in kata.frameworks if name in wanted)
     if not found:
         raise DojoError(f"{kata.slug} is a kata in {', '.join(kata.frameworks)}, not in {text}.")
@@ -62,7 +63,7 @@ def specification(
     """The title, the stub's own header, and the levels with their states."""
     parts = [
         Text(
-            f"{kata.title}: difficulty {kata.meta['difficulty']} of 5, about {kata.meta['minutes']} minutes",
+            f"{kata.title}: difficulty {kata.meta.difficulty} of 5, about {kata.meta.minutes} minutes",
             style="bold",
         )
     ]

@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 
-from dojo.catalog import ROOT, Catalog
 from dojo.commands import add_selection
-from dojo.runner import CALM
-from dojo.selection import parse_frameworks
+from dojo.curriculum.frameworks import parse_frameworks
+from dojo.curriculum.katas import Catalog
+from dojo.files import ROOT
+from dojo.proof.variants import PATIENT
+from dojo.running.runner import CALM
 from dojo.settings import read_settings
-from dojo.variants import PATIENT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

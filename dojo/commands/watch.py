@@ -18,17 +18,20 @@ from rich.syntax import Syntax
 from rich.text import Text
 from watchfiles import Change, watch
 
-from dojo.catalog import ROOT, Catalog, Kata, shown
-from dojo.checking import in_order, suggest
 from dojo.commands import hint
+from dojo.curriculum.katas import Catalog, Kata
+from dojo.curriculum.stubs import is_started
 from dojo.errors import DojoError
-from dojo.grading import KataResult, State
-from dojo.loader import is_started
-from dojo.progress import Marks, Store, marks_of, remember
+from dojo.files import ROOT, shown
+from dojo.grading import KataResult, State, in_order
+from dojo.learner.next_kata import suggest
+from dojo.learner.progress import Keys, Store, keys_of, remember
+from dojo.learner.results import mine, results_without_running
 from dojo.report.board import next_step
 from dojo.report.terminal import verdict
-from dojo.runner import Job, Runner
-from dojo.standing import enabled_frameworks, results_without_running, started_frameworks
+from dojo.running.job import Job
+from dojo.running.runner import Runner
+from dojo.settings import read_settings
 
 DEBOUNCE = 40  # milliseconds without a further change that make a save complete
 PATIENCE = 0.25  # seconds between two looks at whether the loop is over
@@ -61,7 +64,7 @@ class Watch:
         self.last: Job | None = None  # the job that keys are about
         self.running: dict[tuple[str, str], int] = {}  # (kata, framework) to the number of its run
         self.saved_at: dict[tuple[str, str], float] = {}
-        self.marks: Marks = {}
+        self.keys: Keys = {}
 
     def run(self) -> int:
         with keys(self.events), self.runner:
@@ -104,7 +107,7 @@ class Watch:
     def _run_first(self) -> None:
         """Check what was named on the command line, as far as it is begun."""
         for kata in self.katas.values():
-            for framework in started_frameworks(kata, self.tree):
+            for framework in mine(kata, self.tree):
                 self.runner.warm_up(framework)
                 self._start(kata, framework, time.perf_counter())
 
@@ -112,7 +115,9 @@ class Watch:
         kata = self.katas.get(path.parent.name)
         if kata is None or not path.exists():
             return
-        for framework in enabled_frameworks(kata):
+        for framework in kata.frameworks:
+            if framework not in read_settings().frameworks:
+                continue
             mine = kata.implementation(framework, self.tree)
             if path == mine or (path == kata.test_file and is_started(mine)):
                 self._start(kata, framework, at)
@@ -127,7 +132,7 @@ class Watch:
             return
         self.console.print(Text(f"checking {kata.slug} in {framework} …", style="dim"))
         self.last, self.saved_at[key] = Job(kata, framework, self.tree), at
-        self.marks |= marks_of([self.last])
+        self.keys |= keys_of([self.last])
         self.running[key] = self.runner.submit(self.last)
 
     def _on_reply(self, framework: str, reply: dict | None) -> bool:
@@ -143,7 +148,7 @@ class Watch:
         return bool(ended)
 
     def on_result(self, result: KataResult) -> None:
-        remember([result], self.store, self.marks)
+        remember([result], self.store, self.keys)
 
     def _what_next(self, result: KataResult) -> str:
         if result.state is State.PASSED:

@@ -1,11 +1,15 @@
 """The board: every track with its katas, and one line that says what to do next."""
 
-from rich.console import Group
+from typing import IO
+
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from dojo.catalog import FRAMEWORKS, ROOT, Catalog, shown
-from dojo.grading import KataResult, State
+from dojo.curriculum.frameworks import FRAMEWORKS
+from dojo.curriculum.katas import Catalog
+from dojo.files import ROOT, shown
+from dojo.grading import KataResult, State, in_order, not_started
 from dojo.report.terminal import MARKS
 
 
@@ -38,7 +42,7 @@ def _track(
     for slug, by_framework in rows.items():
         cells = [_cell(by_framework.get(name)) for name in frameworks]
         name = f"  {slug} (solution seen)" if slug in given_up else f"  {slug}"
-        table.add_row(name, *cells, str(catalog.find(slug).meta["minutes"]))
+        table.add_row(name, *cells, str(catalog.find(slug).meta.minutes))
     return table
 
 
@@ -61,7 +65,7 @@ def next_step(result: KataResult | None, catalog: Catalog) -> Text:
     path = shown(kata.implementation(result.framework, ROOT / "katas"))
     verb = "begin" if result.state is State.NOT_STARTED else "go on with"
     text = Text("Next: ", style="bold")
-    text.append(f"{verb} {kata.slug} ({kata.title}, about {kata.meta['minutes']} minutes): open ")
+    text.append(f"{verb} {kata.slug} ({kata.title}, about {kata.meta.minutes} minutes): open ")
     text.append(path, style="cyan")
     text.append(f", write it, then run pytest -k {kata.slug}")
     return text
@@ -73,3 +77,18 @@ def tally(results: list[KataResult]) -> Text:
     words = [f"{count} {state}" for state, count in counts.items() if count]
     score, total = sum(result.score for result in results), sum(result.total for result in results)
     return Text(f"{', '.join(words)}; {score} of {total} points")
+
+
+def write_board(
+    results: list[KataResult], catalog: Catalog, enabled: tuple[str, ...], file: IO[str], width: int, colours: bool
+) -> None:
+    """What a bare run of pytest shows: the board, and what to do next."""
+    known = {(result.slug, result.framework) for result in results}
+    results = results + [
+        not_started(kata, framework, catalog.root)
+        for kata in catalog.katas.values()
+        for framework in kata.frameworks
+        if framework in enabled and (kata.slug, framework) not in known
+    ]
+    console = Console(file=file, force_terminal=colours or None, width=width, highlight=False)
+    console.print(board(in_order(results, catalog), catalog), tally(results), sep="\n")

@@ -4,9 +4,10 @@ from datetime import datetime
 from html import escape
 from pathlib import Path
 
-from dojo.catalog import FRAMEWORKS, Catalog, Kata
+from dojo.curriculum.frameworks import FRAMEWORKS
+from dojo.curriculum.katas import Catalog, Kata
 from dojo.grading import KataResult, State
-from dojo.progress import Progress
+from dojo.learner.progress import Progress
 
 _WIDTH, _HEIGHT, _MARGIN = 800, 200, 36  # of the history, in the units of its view box
 

@@ -1,5 +1,7 @@
 """The verdict on a terminal."""
 
+from typing import IO
+
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -20,12 +22,9 @@ _PRINTED = 400  # characters of the learner's own output that are shown
 _DETAILED = 3  # up to so many results are shown level by level even when all is well
 
 
-def print_verdicts(results: list[KataResult], reporter) -> None:
+def write_verdicts(results: list[KataResult], file: IO[str], width: int, colours: bool) -> None:
     """Print the verdict at the end of a run of pytest."""
-    width = max(80, reporter._screen_width) if reporter.isatty else 120
-    console = Console(
-        file=reporter._tw._file, force_terminal=reporter._tw.hasmarkup or None, width=width, highlight=False
-    )
+    console = Console(file=file, force_terminal=colours or None, width=width, highlight=False)
     console.print()
     for result in results:
         if len(results) <= _DETAILED or result.state is State.FAILED:

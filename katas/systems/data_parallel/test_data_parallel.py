@@ -586,7 +586,7 @@ def supervise(framework):
     """Run the tasks that arrive, until no more can arrive."""
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the workers print is no reply
-    importlib.import_module(f"dojo.adapters.{framework}_adapter")
+    importlib.import_module(f"dojo.testing.adapters.{framework}_adapter")
     if framework == "torch":
         importlib.import_module("torch._dynamo")  # or the first optimiser imports it, in every worker
     groups = {}
@@ -665,9 +665,9 @@ def free_addresses(count):
 
 def work(connection, framework, path, rank, addresses, timeout):
     """The life of a worker: join the group, then do one task after the other."""
-    from dojo import explain
-    from dojo.adapters import open_adapter
-    from dojo.loader import load
+    from dojo.pytest_plugin import explain
+    from dojo.pytest_plugin.loading import load
+    from dojo.testing.adapters import open_adapter
 
     sys.stdout.reconfigure(line_buffering=True)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the frameworks' own remarks

@@ -1,0 +1,84 @@
+"""The levels of a kata: stated once at the top of its test file, and read from there without importing it."""
+
+import ast
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level. `autograd`: every one of its tests needs a framework that differentiates."""
+
+    number: int
+    title: str
+    points: int = 1
+    beyond: bool = False
+    autograd: bool = False
+
+
+def level(number: int, title: str, points: int = 1, beyond: bool = False, autograd: bool = False):
+    """A level of a kata, as a decorator for its tests.
+
+        masks = level(3, "masks", points=2)
+
+        @masks
+        def test_a_masked_key_gets_no_weight(impl, fw, rng): ...
+
+    Args:
+        number: 1 is the first level. An interview level opens when all tests of those before it pass.
+        title: what the level is about, in a few words.
+        points: what the whole level (not the test) is worth.
+        beyond: a library's author would ask for it, an interviewer would not: it opens once the kata is solved.
+        autograd: the tests need a framework that differentiates, so they are not made for NumPy. For one test of
+            the level alone: `@masks(autograd=True)`.
+    """
+    return pytest.mark.level(number=number, title=title, points=points, beyond=beyond, autograd=autograd)
+
+
+def level_of(item: pytest.Item) -> Level | None:
+    """The level that a collected test belongs to."""
+    marker = item.get_closest_marker("level")
+    return Level(**marker.kwargs) if marker else None
+
+
+def read_levels(test_file: Path) -> list[Level]:
+    """The levels of a test file in order, read from its text without importing it."""
+    status = test_file.stat()
+    return _read_levels(test_file, status.st_mtime_ns, status.st_size)
+
+
+# A statement at the left margin that makes a level or decorates with one; it may run over several lines.
+_STATED = re.compile(r"^(?:(?P<name>\w+) = |@)level(?P<arguments>\((?:[^()\"]|\"[^\"\n]*\")*\))", re.MULTILINE)
+_USED = re.compile(r"^@(?P<name>\w+)(?P<autograd>\(autograd=True\))?$", re.MULTILINE)
+
+
+@cache
+def _read_levels(test_file: Path, *_version: int) -> list[Level]:
+    text = test_file.read_text(encoding="utf-8")
+    named: dict[str, Level] = {}
+    uses: list[Level] = []
+    for stated in _STATED.finditer(text):
+        read = _arguments(stated["arguments"])
+        if stated["name"]:
+            named[stated["name"]] = read
+        else:
+            uses.append(read)
+    for used in _USED.finditer(text):
+        if used["name"] in named:
+            known = named[used["name"]]
+            uses.append(replace(known, autograd=known.autograd or bool(used["autograd"])))
+    found: dict[int, Level] = {}
+    for each in uses:
+        known = found.get(each.number, each)
+        found[each.number] = replace(each, autograd=each.autograd and known.autograd)
+    return [found[number] for number in sorted(found)]
+
+
+def _arguments(text: str) -> Level:
+    call = ast.parse(f"level{text}", mode="eval").body
+    values = dict(zip(("number", "title", "points"), map(ast.literal_eval, call.args), strict=False))
+    return Level(**values, **{keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords})

@@ -1,0 +1,88 @@
+"""What a result depends on: the one key under which learners' results and proofs are kept.
+
+A key has two halves. `own` changes with the kata's own files, `harness` with dojo, its settings and the versions of
+Python and of the packages.
+"""
+
+import hashlib
+import json
+import platform
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from dojo.curriculum.frameworks import FRAMEWORKS
+from dojo.curriculum.katas import Kata
+from dojo.files import ROOT, SOLUTIONS
+
+# What no result depends on: these only show, remember or prove it.
+_WITHOUT_EFFECT = ("commands", "learner", "proof", "report")
+_ALWAYS = ("numpy", "pytest", "pytest-timeout")
+_WITH = {"tensorflow": ("tensorflow", "keras"), "torch": ("torch",)}
+_DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}  # import name to the name of the package
+_IMPORT = re.compile(r"^\s*(?:import|from)\s+(\w+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Key:
+    """Two hashes; together they stand for all that a result depends on."""
+
+    own: str
+    harness: str
+
+    def __str__(self) -> str:
+        return f"{self.own}-{self.harness}"
+
+
+def key_of(kata: Kata, framework: str, implementation: Path) -> Key:
+    """The key of the result of this implementation of the kata, as the files are now."""
+    solutions = kata.folder.parents[2] / SOLUTIONS.name
+    solution = kata.implementation(framework, solutions)
+    stubs = {kata.file_name(name) for name in FRAMEWORKS}
+    beside = sorted(path for path in kata.folder.iterdir() if path.is_file() and path.name not in stubs)
+    files = [implementation, *beside, solution, solution.with_name("mistakes.toml")]
+    texts = [_content(path) for path in files]
+    imported = {name for text in texts for name in _IMPORT.findall(text.decode(errors="replace"))}
+    return Key(_hash(texts), _harness(framework, frozenset(imported)))
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _hash(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(b"%d:" % len(part) + part)
+    return digest.hexdigest()[:24]
+
+
+@cache
+def _harness(framework: str, imported: frozenset[str]) -> str:
+    """The parts of dojo that can change a result, its settings, and the versions below it."""
+    names = {*_ALWAYS, *_WITH.get(framework, (framework,))}
+    names |= {_DISTRIBUTIONS.get(name, name) for name in imported - sys.stdlib_module_names - {"dojo"}}
+    versions = {name: found for name in sorted(names) if (found := _version(name))}
+    surroundings = json.dumps([versions, sys.version, platform.machine()])
+    return _hash([*_sources(framework), _content(ROOT / "dojo.toml"), surroundings.encode()])
+
+
+@cache
+def _sources(framework: str) -> list[bytes]:
+    adapters = ROOT / "dojo" / "testing" / "adapters"
+    others = {adapters / f"{name}_adapter.py" for name in FRAMEWORKS if name != framework}
+    paths = sorted((ROOT / "dojo").rglob("*.py"))
+    kept = [path for path in paths if path.relative_to(ROOT / "dojo").parts[0] not in _WITHOUT_EFFECT]
+    return [path.read_bytes() for path in kept if path not in others]
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

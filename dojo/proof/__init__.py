@@ -1,0 +1,1 @@
+"""The proof that the tests tell the truth: claims, the ledger, mutants."""
