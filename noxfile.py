@@ -7,11 +7,14 @@ requirements change.
 import hashlib
 import json
 import os
+import runpy
 import shutil
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nox
 
@@ -23,95 +26,39 @@ ROOT = Path(__file__).parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "dojo-stamp"
-VERSIONS = ("3.13", "3.12", "3.11")  # newer ones lack TensorFlow, older ones Keras
+VERSIONS = ("3.14", "3.13", "3.12", "3.11")
+NOT_YET = {"tensorflow": ("3.14",)}  # versions that a framework has no wheel for
+
+# nox runs outside of .venv, so nothing of dojo can be imported here: this file needs only the standard library.
+_verbs = runpy.run_path(str(ROOT / "dojo" / "verbs.py"))
+VERBS, sentence, first_line = _verbs["VERBS"], _verbs["sentence"], _verbs["first_line"]
 
 
-@nox.session
-def check(session: nox.Session) -> None:
-    """Grade what you have written: the board, or the verdict on the katas named."""
-    dojo(session, "check")
+def add_session(name: str, purpose: str, *module: str) -> None:
+    """A session that runs a module of this repository with the arguments after `--`."""
+
+    def run(session: nox.Session) -> None:
+        before = time.perf_counter()
+        prepare(session)
+        seconds = str(time.perf_counter() - before)  # for bench
+        session.run(PYTHON, "-m", *module, *session.posargs, external=True, env={"DOJO_PREPARE_SECONDS": seconds})
+
+    run.__doc__ = purpose
+    nox.session(run, name=name)
 
 
-@nox.session
-def watch(session: nox.Session) -> None:
-    """Check each kata when you save it, at once."""
-    dojo(session, "watch")
-
-
-@nox.session
-def next(session: nox.Session) -> None:
-    """Say which kata to do next, and why."""
-    dojo(session, "next")
-
-
-@nox.session
-def hint(session: nox.Session) -> None:
-    """Show the next hint for the level where you stand: nox -s hint -- KATA."""
-    dojo(session, "hint")
-
-
-@nox.session
-def show(session: nox.Session) -> None:
-    """Show a kata, and its solution once you pass: nox -s show -- KATA."""
-    dojo(session, "show")
-
-
-@nox.session
-def reset(session: nox.Session) -> None:
-    """Put a stub back as it came, keeping what you wrote: nox -s reset -- KATA."""
-    dojo(session, "reset")
-
-
-@nox.session
-def report(session: nox.Session) -> None:
-    """Write your progress as an HTML page."""
-    dojo(session, "report")
-
-
-@nox.session
-def interview(session: nox.Session) -> None:
-    """A mock interview: an unsolved kata, a clock and a scorecard."""
-    dojo(session, "interview")
-
-
-@nox.session
-def solutions(session: nox.Session) -> None:
-    """Run every level of every kata on the reference solutions, in every framework."""
-    dojo(session, "solutions")
-
-
-@nox.session
-def mistakes(session: nox.Session) -> None:
-    """Prove that the tests refuse every known mistake, at its level, and that the diagnosis names it."""
-    dojo(session, "mistakes")
-
-
-@nox.session
-def mutants(session: nox.Session) -> None:
-    """Run the tests on automatic mutants of the solutions, and list the survivors."""
-    dojo(session, "mutants")
+for verb in VERBS:
+    add_session(verb, sentence(verb), "dojo", verb)
+for tool in ("bench", "pictures"):
+    add_session(tool, first_line(ROOT / "tools" / f"{tool}.py"), f"tools.{tool}")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Test the harness and the curriculum."""
     prepare(session)
-    session.run(
-        PYTHON,
-        "-m",
-        "pytest",
-        "-p",
-        "xdist",
-        "-n",
-        "auto",
-        "--dist",
-        "loadfile",
-        "-m",
-        "not proof",
-        "tests",
-        *session.posargs,
-        external=True,
-    )
+    workers = ("-p", "xdist", "-n", "auto", "--dist", "loadfile")
+    session.run(PYTHON, "-m", "pytest", *workers, "-m", "not proof", "tests", *session.posargs, external=True)
 
 
 @nox.session
@@ -122,65 +69,68 @@ def lint(session: nox.Session) -> None:
     session.run(PYTHON, "-m", "ruff", "format", "--check", *session.posargs, external=True)
 
 
-@nox.session
-def pictures(session: nox.Session) -> None:
-    """Draw the README's pictures from the program itself."""
-    dojo(session, "pictures")
-
-
-@nox.session
-def bench(session: nox.Session) -> None:
-    """Measure what a check costs, side by side with the bare import."""
-    dojo(session, "bench")
-
-
-def dojo(session: nox.Session, verb: str) -> None:
-    """Run a verb of the command line with the arguments after `--`."""
-    begun = time.perf_counter()
-    prepare(session)
-    seconds = str(time.perf_counter() - begun)  # for bench
-    session.run(PYTHON, "-m", "dojo", verb, *session.posargs, external=True, env={"DOJO_PREPARE_SECONDS": seconds})
-
-
 def prepare(session: nox.Session) -> None:
     """Make the environment, unless it is made already from the same requirements."""
-    requirements = wanted()
+    project = read_toml(session, "pyproject.toml")["project"]
+    frameworks = read_toml(session, "dojo.toml").get("frameworks", list(project["optional-dependencies"]))
+    if not isinstance(frameworks, list):
+        session.error("dojo.toml: frameworks must be a list of names. Correct it.")
+    requirements = wanted(project, frameworks)
     constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     stamp = hashlib.sha256(json.dumps([requirements, constraints]).encode()).hexdigest()
     if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == stamp:
         return
     session.log("making the environment .venv: this takes a few minutes, once")
     if not PYTHON.exists():
-        session.run(find_python(session), "-m", "venv", str(VENV), external=True)
-    session.run(
-        PYTHON,
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "-c",
-        "constraints.txt",
-        *requirements,
-        external=True,
-    )
+        python = find_python(sys.version_info, frameworks, shutil.which)
+        session.run(python or session.error(no_python(frameworks)), "-m", "venv", str(VENV), external=True)
+    elif (version := venv_version()) not in supported(frameworks):
+        session.error(f"The environment .venv has Python {version}. {no_python(frameworks)} Then delete .venv.")
+    quiet = ("--disable-pip-version-check", "-c", "constraints.txt")
+    session.run(PYTHON, "-m", "pip", "install", *quiet, *requirements, external=True)
     STAMP.write_text(stamp)
 
 
-def wanted() -> list[str]:
-    """The requirements of pyproject.toml for the frameworks that dojo.toml names, with the contributors' tools."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    frameworks = tomllib.loads((ROOT / "dojo.toml").read_text(encoding="utf-8"))["frameworks"]
-    extras = [name for name in ("torch", "tensorflow") if name in frameworks] + ["contribute"]
-    return project["dependencies"] + [line for name in extras for line in project["optional-dependencies"][name]]
+def read_toml(session: nox.Session, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads((ROOT / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        session.error(f"{name} cannot be read: {error}")
 
 
-def find_python(session: nox.Session) -> str:
-    """A Python that both frameworks support: the one that runs nox, or another on the path."""
-    if f"{sys.version_info.major}.{sys.version_info.minor}" in VERSIONS:
+def wanted(project: dict[str, Any], frameworks: list[str]) -> list[str]:
+    """The requirements for the frameworks that dojo.toml names, with the contributors' tools.
+
+    A framework without an extra of its own is among the dependencies; a misspelt one is for dojo to refuse.
+    """
+    extras = project["optional-dependencies"]
+    chosen = [name for name in extras if name in frameworks or name == "contribute"]
+    return project["dependencies"] + [line for name in chosen for line in extras[name]]
+
+
+def supported(frameworks: list[str]) -> list[str]:
+    """The versions of Python that all these frameworks have wheels for, newest first."""
+    return [version for version in VERSIONS if not any(version in NOT_YET.get(name, ()) for name in frameworks)]
+
+
+def find_python(running: tuple, frameworks: list[str], which: Callable[[str], str | None]) -> str | None:
+    """A Python that the frameworks support: the one that runs nox, else the newest on the path, else None."""
+    versions = supported(frameworks)
+    if f"{running[0]}.{running[1]}" in versions:
         return sys.executable
-    for version in VERSIONS:
-        if path := shutil.which(f"python{version}"):
-            return path
-    session.error(
-        f"The dojo needs Python 3.11, 3.12 or 3.13, and this is {sys.version.split()[0]}. Install one of them."
-    )
+    return next((path for version in versions if (path := which(f"python{version}"))), None)
+
+
+def no_python(frameworks: list[str]) -> str:
+    """What to do where there is no Python to use."""
+    *others, oldest = supported(frameworks)
+    needed = f"With {', '.join(frameworks)} the dojo needs Python {', '.join(others)} or {oldest}: install one of them."
+    blocking = [name for name in frameworks if name in NOT_YET]
+    return f"{needed} Without {' and '.join(blocking)} in dojo.toml, a newer one will do." if blocking else needed
+
+
+def venv_version() -> str:
+    """The version of Python, as in 3.13, that .venv was made with."""
+    lines = (VENV / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
+    found = next(line.partition("=")[2].strip() for line in lines if line.startswith("version"))
+    return ".".join(found.split(".")[:2])

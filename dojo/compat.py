@@ -1,6 +1,7 @@
 """Every use of a private name of another library, in one place: an update of theirs can break this file alone."""
 
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import IO, Any
 
 import pytest
@@ -34,3 +35,56 @@ def svg_without_fonts() -> str:
     from rich._export_format import CONSOLE_SVG_FORMAT
 
     return re.sub(r"@font-face \{\{.*?\}\}\n?", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+
+
+def watching_torch(see: Callable[[str, tuple, dict, Callable[[], Any]], Any]) -> AbstractContextManager:
+    """Inside, every operation of PyTorch is see(its name, args, kwargs, run), which gives back what run() gives.
+
+    Without the answer about dynamo its first operation imports all of torch._dynamo, a second's work.
+    """
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Watch(TorchDispatchMode):
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            kwargs = kwargs or {}
+            return see(func._schema.name, args, kwargs, lambda: func(*args, **kwargs))
+
+    return Watch()
+
+
+def torch_leaves(tree: Any) -> list[Any]:
+    """All that lies in nested tuples, lists and dicts of PyTorch."""
+    from torch.utils._pytree import tree_leaves
+
+    return tree_leaves(tree)
+
+
+def is_batch_norm(module: Any) -> bool:
+    """Whether it is one of PyTorch's batch normalisations, which share a private base class."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    return isinstance(module, _BatchNorm)
+
+
+@contextmanager
+def watching_tensorflow(see: Callable[[str, Any], None]) -> Iterator[None]:
+    """Inside, see(its name, its outputs) is called after every operation of TensorFlow."""
+    from tensorflow.python.framework import op_callbacks
+
+    def callback(op_type, inputs, attrs, outputs, op_name=None, graph=None):
+        see(str(op_type), outputs)
+
+    op_callbacks.add_op_callback(callback)
+    try:
+        yield
+    finally:
+        op_callbacks.remove_op_callback(callback)
+
+
+def sublayers(layer: Any) -> list[Any]:
+    """The Keras layers directly inside a layer, each once; Keras has a public name for that only in models."""
+    return layer._flatten_layers(include_self=False, recursive=False)

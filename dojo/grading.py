@@ -4,13 +4,15 @@ Interview levels open in order; a kata is solved when all of them pass. Beyond l
 mastered when they pass too.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dojo.curriculum.katas import Catalog, Kata
-from dojo.curriculum.levels import read_levels
+from dojo.curriculum.levels import levels_in
 from dojo.errors import DojoError
 from dojo.files import shown
 
@@ -148,27 +150,83 @@ class KataResult:
         return sum(test.seconds for level in self.levels for test in level.tests)
 
 
+class DeferredResult(KataResult):
+    """A result whose summary is known: its levels are read only when somebody asks for them."""
+
+    def __init__(
+        self,
+        track: str,
+        slug: str,
+        framework: str,
+        summary: dict[str, Any],
+        read: Callable[[], list[LevelResult]],
+        message: str = "",
+    ):
+        """`summary` holds `state` and, as far as they are known, `mastered`, `score` and `total`."""
+        self.track, self.slug, self.framework, self.message = track, slug, framework, message
+        self._summary, self._read = summary, read
+
+    @cached_property
+    def levels(self) -> list[LevelResult]:
+        return self._read()
+
+    @property
+    def state(self) -> State:
+        return self._summary["state"]
+
+    @property
+    def mastered(self) -> bool:
+        return self._summary["mastered"] if "mastered" in self._summary else super().mastered
+
+    @property
+    def score(self) -> int:
+        return self._summary["score"] if "score" in self._summary else super().score
+
+    @property
+    def total(self) -> int:
+        return self._summary["total"] if "total" in self._summary else super().total
+
+
 def grade(track: str, slug: str, framework: str, tests: list[TestResult], message: str = "") -> KataResult:
     """Sort the tests of one kata in one framework into its levels."""
+    return KataResult(track, slug, framework, _in_levels(tests), message)
+
+
+def _in_levels(tests: list[TestResult]) -> list[LevelResult]:
     levels: dict[int, LevelResult] = {}
     for test in tests:
         level = levels.setdefault(test.level, LevelResult(test.level, test.title, test.points, test.beyond, []))
         level.tests.append(test)
-    return KataResult(track, slug, framework, [levels[number] for number in sorted(levels)], message)
+    return [levels[number] for number in sorted(levels)]
 
 
 def not_started(kata: Kata, framework: str, tree: Path, reason: str = "") -> KataResult:
     """The result of a stub that is as it came, or (with a reason) of a framework that is absent; runs nothing."""
-    path = kata.implementation(framework, tree)
-    tests = []
-    for level in read_levels(kata.test_file):
-        if level.autograd and framework == "numpy":
-            continue
-        state = State.SKIPPED if reason else State.LOCKED if tests else State.NOT_STARTED
-        message = reason or ("" if tests else f"{shown(path)} is as it came: open it and begin.")
-        name = f"level {level.number}"
-        tests.append(TestResult(name, name, level.number, level.title, level.points, level.beyond, state, message))
-    return grade(kata.track, kata.slug, framework, tests)
+
+    def levels() -> list[LevelResult]:
+        stated = levels_in(kata.test_file, framework)
+        first = f"{shown(kata.implementation(framework, tree))} is as it came: open it and begin."
+        tests = []
+        for level in stated:
+            later = State.LOCKED if tests else State.NOT_STARTED
+            message = reason or ("" if tests else first)
+            name = f"level {level.number}"
+            test = TestResult(name, name, level.number, level.title, level.points, level.beyond)
+            test.state, test.message = State.SKIPPED if reason else later, message
+            tests.append(test)
+        return _in_levels(tests)
+
+    summary = {"state": State.SKIPPED if reason else State.NOT_STARTED, "mastered": False, "score": 0}
+    return DeferredResult(kata.track, kata.slug, framework, summary, levels)
+
+
+STOPPED = "stopped"  # how the message of a test begins that took too long or too much
+
+
+def timed_out(result: KataResult) -> bool:
+    """Whether a limit ended a test: on another day it might have come to its end."""
+    tests = [test for level in result.levels for test in level.tests]
+    return any(message.startswith(STOPPED) for message in [result.message, *(test.message for test in tests)])
 
 
 def in_order(results: list[KataResult], catalog: Catalog) -> list[KataResult]:

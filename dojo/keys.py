@@ -15,14 +15,13 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from dojo.curriculum.frameworks import FRAMEWORKS
+from dojo.curriculum.frameworks import FRAMEWORKS, PACKAGES
 from dojo.curriculum.katas import Kata
 from dojo.files import ROOT, SOLUTIONS
 
 # What no result depends on: these only show, remember or prove it.
-_WITHOUT_EFFECT = ("commands", "learner", "proof", "report")
+_WITHOUT_EFFECT = ("commands", "learner", "proof", "report", "verbs.py", "__main__.py")
 _ALWAYS = ("numpy", "pytest", "pytest-timeout")
-_WITH = {"tensorflow": ("tensorflow", "keras"), "torch": ("torch",)}
 _DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}  # import name to the name of the package
 _IMPORT = re.compile(r"^\s*(?:import|from)\s+(\w+)", re.MULTILINE)
 
@@ -38,14 +37,14 @@ class Key:
         return f"{self.own}-{self.harness}"
 
 
-def key_of(kata: Kata, framework: str, implementation: Path) -> Key:
-    """The key of the result of this implementation of the kata, as the files are now."""
+def key_of(kata: Kata, framework: str, implementation: Path | bytes) -> Key:
+    """The key of the result of this implementation (its file, or its text) of the kata, as the files are now."""
     solutions = kata.folder.parents[2] / SOLUTIONS.name
     solution = kata.implementation(framework, solutions)
     stubs = {kata.file_name(name) for name in FRAMEWORKS}
     beside = sorted(path for path in kata.folder.iterdir() if path.is_file() and path.name not in stubs)
-    files = [implementation, *beside, solution, solution.with_name("mistakes.toml")]
-    texts = [_content(path) for path in files]
+    under_test = implementation if isinstance(implementation, bytes) else _content(implementation)
+    texts = [under_test, *map(_content, (*beside, solution, solution.with_name("mistakes.toml")))]
     imported = {name for text in texts for name in _IMPORT.findall(text.decode(errors="replace"))}
     return Key(_hash(texts), _harness(framework, frozenset(imported)))
 
@@ -64,7 +63,7 @@ def _hash(parts: Iterable[bytes]) -> str:
 @cache
 def _harness(framework: str, imported: frozenset[str]) -> str:
     """The parts of dojo that can change a result, its settings, and the versions below it."""
-    names = {*_ALWAYS, *_WITH.get(framework, (framework,))}
+    names = {*_ALWAYS, *PACKAGES[framework]}
     names |= {_DISTRIBUTIONS.get(name, name) for name in imported - sys.stdlib_module_names - {"dojo"}}
     versions = {name: found for name in sorted(names) if (found := _version(name))}
     surroundings = json.dumps([versions, sys.version, platform.machine()])
@@ -73,11 +72,10 @@ def _harness(framework: str, imported: frozenset[str]) -> str:
 
 @cache
 def _sources(framework: str) -> list[bytes]:
-    adapters = ROOT / "dojo" / "testing" / "adapters"
-    others = {adapters / f"{name}_adapter.py" for name in FRAMEWORKS if name != framework}
+    others = tuple(f"{name}_" for name in FRAMEWORKS if name != framework)  # how their adapters' files begin
     paths = sorted((ROOT / "dojo").rglob("*.py"))
     kept = [path for path in paths if path.relative_to(ROOT / "dojo").parts[0] not in _WITHOUT_EFFECT]
-    return [path.read_bytes() for path in kept if path not in others]
+    return [path.read_bytes() for path in kept if not path.name.startswith(others)]
 
 
 @cache

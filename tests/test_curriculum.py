@@ -12,13 +12,33 @@ from dojo.curriculum.katas import Catalog, Kata
 from dojo.curriculum.levels import read_levels
 from dojo.curriculum.mistakes import apply, read_mistakes
 from dojo.curriculum.off_limits import forbidden_uses
+from dojo.curriculum.questions import answered, read_questions
 from dojo.curriculum.stubs import is_started
-from dojo.files import ROOT, read_toml
+from dojo.files import ROOT
+from dojo.proof.claims import STYLES, style_files
 
 CATALOG = Catalog()
 KATAS = list(CATALOG.katas.values())
 SOLUTIONS = ROOT / "solutions"
-QUESTIONS = read_toml(ROOT / "katas" / "questions.toml")
+QUESTIONS = read_questions(CATALOG)
+# How many questions each list has; `guide/tips` stands beside the numbered ones.
+COUNTS = {
+    "coding": 7,
+    "bank/technical": 54,
+    "bank/coding": 23,
+    "bank/behavioral": 25,
+    "bank/design": 15,
+    "bank/solution-technical": 3,
+    "bank/solution-coding": 4,
+    "bank/solution-design": 2,
+    "notebook": 58,
+    "notebook/unnumbered": 14,
+    "guide": 34,
+    "ladder/beginner": 10,
+    "ladder/intermediate": 10,
+    "ladder/advanced": 10,
+    "modern": 9,
+}
 IN_FRAMEWORKS = [(kata, framework) for kata in KATAS for framework in kata.frameworks]
 
 
@@ -52,6 +72,12 @@ def signatures(path: Path) -> dict[str, list[str]]:
 
     visit(ast.parse(path.read_text(encoding="utf-8")).body, "")
     return found
+
+
+def source_lines(kata: Kata) -> list[str]:
+    """The lines of the kata's test file and of what supports it."""
+    files = [kata.test_file, *kata.folder.glob("*_support.py")]
+    return [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 class TestParts:
@@ -132,16 +158,24 @@ class TestLevels:
         assert len(numbers) >= 4
 
     @for_each_kata
-    def test_every_test_of_a_level_says_the_same_of_it(self, kata):
-        said = {}
-        for node in ast.walk(ast.parse(kata.test_file.read_text(encoding="utf-8"))):
-            for decorator in getattr(node, "decorator_list", []):
-                text = ast.unparse(decorator)
-                if text.startswith("level("):
-                    number = ast.literal_eval(decorator.args[0])
-                    said.setdefault(number, set()).add(text.replace(", autograd=True", ""))
-        for texts in said.values():
-            assert len(texts) == 1, texts
+    def test_a_level_is_stated_once_and_used_by_name(self, kata):
+        text = kata.test_file.read_text(encoding="utf-8")
+        assert not re.search(r"^@level\(", text, re.MULTILINE), "state it at the top: masks = level(3, …); then @masks"
+        stated = re.findall(r"^(\w+) = level\((\d+)", text, re.MULTILINE)
+        assert len({number for _, number in stated}) == len(stated)
+        unused = [name for name, _ in stated if not re.search(rf"^@{name}\b", text, re.MULTILINE)]
+        assert not unused
+
+    @for_each_kata
+    def test_beyond_levels_come_after_the_interview(self, kata):
+        beyond = [level.beyond for level in read_levels(kata.test_file)]
+        assert beyond == sorted(beyond)
+
+    def test_hardly_a_test_asks_which_framework_it_runs_in(self):
+        """Only to choose an official layer as an oracle."""
+        asking = re.compile(r"\b(?:fw|gpu)\.name\b")
+        lines = [f"{kata.slug}: {line.strip()}" for kata in KATAS for line in source_lines(kata) if asking.search(line)]
+        assert len(lines) <= 40, "\n".join(lines)
 
     @for_each_kata
     def test_every_level_has_a_hint(self, kata):
@@ -161,19 +195,49 @@ class TestLevels:
 
 
 class TestNames:
-    def test_no_slug_is_part_of_another_or_of_a_track(self):
-        for slug in CATALOG.katas:
-            others = [other for other in [*CATALOG.katas, *CATALOG.tracks] if other != slug]
-            assert not [other for other in others if slug in other], slug
+    def test_slugs_are_unique_and_no_track_is_called_like_one(self):
+        slugs = [path.parent.name for path in CATALOG.root.glob("*/*/kata.toml")]
+        assert len(slugs) == len(set(slugs))
+        assert not set(slugs) & CATALOG.tracks.keys()
+
+    def test_every_slug_selects_its_kata_and_no_other(self):
+        """One collection of all katas: which tests there are, and which of them `-k SLUG` would take."""
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "katas"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        collected = {line.split("::")[0] for line in done.stdout.splitlines() if "::" in line}
+        assert collected == {kata.test_file.relative_to(ROOT).as_posix() for kata in KATAS}, done.stdout
+        assert all(CATALOG.exactly(kata.slug) == kata for kata in KATAS)
+
+
+class TestPointers:
+    """What answers and hints send a reader to is there."""
 
     @for_each_kata
-    def test_k_selects_this_kata_and_no_other(self, kata):
-        """Without the short cut for exact slugs: the folder is named, so pytest matches names alone."""
-        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-k", kata.slug, "katas"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        collected = [line for line in done.stdout.splitlines() if "::" in line]
-        assert collected, done.stdout
-        assert {line.split("::")[0].split("/")[-1] for line in collected} == {f"test_{kata.slug}.py"}
+    def test_every_kata_that_is_named_exists(self, kata):
+        folder = SOLUTIONS / kata.track / kata.slug
+        for path in (folder / "answer.md", kata.folder / "kata.toml", folder / "mistakes.toml"):
+            text = path.read_text(encoding="utf-8")
+            named = re.findall(r"\b[Kk]atas?((?:[\s,]+(?:and\s+)?`\w+`)+)", text)
+            missing = {slug for names in named for slug in re.findall(r"`(\w+)`", names)} - CATALOG.katas.keys()
+            assert not missing, f"{path.name} sends the reader to {', '.join(sorted(missing))}"
+
+    def test_a_pointer_to_a_missing_kata_would_be_seen(self):
+        text = "first (kata `no_such_kata`), then katas `softmax`, `nor_this` and `nor_that`; Kata\n`other`."
+        named = re.findall(r"\b[Kk]atas?((?:[\s,]+(?:and\s+)?`\w+`)+)", text)
+        slugs = {slug for names in named for slug in re.findall(r"`(\w+)`", names)}
+        assert slugs - {"softmax"} == {"no_such_kata", "nor_this", "nor_that", "other"}
+
+
+class TestStyles:
+    @for_each_kata
+    def test_there_are_two_other_styles_at_least(self, kata):
+        assert len({file.parent.name for file in style_files(kata)}) >= 2
+
+    def test_every_style_is_one_of_a_kata(self):
+        files = {file for kata in KATAS for file in style_files(kata)}
+        assert files == set(STYLES.glob("*/*/*/*.py"))
+        names = {file.name for file in files}
+        assert names <= {kata.file_name(framework) for kata, framework in IN_FRAMEWORKS}
 
 
 class TestMistakes:
@@ -199,22 +263,35 @@ class TestMistakes:
 
 
 class TestQuestions:
+    """Every seed question stands in katas/questions/, whether a kata answers it yet or not."""
+
     @for_each_kata
     def test_every_claim_is_a_question_that_is_written_down(self, kata):
         assert kata.meta.answers
         assert set(kata.meta.answers) <= QUESTIONS.keys()
 
-    def test_every_question_is_claimed_and_asked_in_words(self):
-        claimed = {answer for kata in KATAS for answer in kata.meta.answers}
-        assert QUESTIONS.keys() == claimed
-        assert all(len(entry["asks"]) > 10 and entry.keys() == {"asks"} for entry in QUESTIONS.values())
+    @pytest.mark.parametrize(("questions", "count"), COUNTS.items())
+    def test_every_question_of_a_list_is_written_down_once(self, questions, count):
+        numbers = [name.rpartition("/")[2] for name in QUESTIONS if name.rpartition("/")[0] == questions]
+        numbers = [number for number in numbers if number != "tips"]
+        assert sorted(numbers, key=lambda number: (len(number), number)) == [str(n + 1) for n in range(count)]
 
-    @pytest.mark.parametrize(("questions", "count"), [("coding", 7), ("bank/coding", 23), ("bank/solution-coding", 4)])
-    def test_every_question_of_the_coding_lists_is_answered(self, questions, count):
-        wanted = {f"{questions}/{number}" for number in range(1, count + 1)}
-        claimed = {answer for kata in KATAS for answer in kata.meta.answers}
-        assert wanted == {question for question in QUESTIONS if question.rpartition("/")[0] == questions}
-        assert wanted <= claimed
+    def test_there_are_270_of_the_seeds_and_nothing_else(self):
+        seeds = [name for name in QUESTIONS if not name.startswith("modern/")]
+        assert len(seeds) == 270 == sum(COUNTS.values()) - COUNTS["modern"] + 1
+        assert len(QUESTIONS) == 270 + COUNTS["modern"]
+
+    @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+    def test_a_question_is_a_sentence_in_the_file_of_its_list(self, question):
+        file = CATALOG.root / "questions" / f"{question.list}.toml"
+        assert f'["{question.id}"]' in file.read_text(encoding="utf-8")
+        assert 10 < len(question.asks) <= 260
+        assert question.asks[0].isupper() or not question.asks[0].isalpha()
+        assert question.asks[-1] in ".?"
+
+    @pytest.mark.parametrize("questions", ["coding", "bank/coding", "bank/solution-coding"])
+    def test_every_question_of_the_coding_lists_is_answered(self, questions):
+        assert {f"{questions}/{number + 1}" for number in range(COUNTS[questions])} <= answered(CATALOG)
 
     @for_each_kata
     def test_every_claim_has_its_answer(self, kata):

@@ -9,7 +9,7 @@ from dojo.grading import State, TestResult, from_json, grade, to_json
 
 
 def a_test(level: int, state: State | None, points: int = 1) -> TestResult:
-    return TestResult(f"{level}-{state}", "it holds", level, f"title {level}", points, state)
+    return TestResult(f"{level}-{state}", "it holds", level, f"title {level}", points, state=state)
 
 
 def graded(*tests: TestResult):

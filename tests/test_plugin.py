@@ -141,6 +141,30 @@ class TestSelection:
         assert done.returncode == 0
         assert "imported" not in done.stdout
 
+    @pytest.mark.parametrize(
+        "paths", [[], ["katas"], ["katas/basics"], ["katas/basics/double", "katas/basics/redouble_it"]]
+    )
+    def test_a_slug_selects_its_kata_only_whatever_other_names_contain_it(self, project, right, paths):
+        tests = """
+            from dojo import level
+
+            @level(1, "one")
+            def test_it_is_no_redouble_it_and_no_triple(impl): assert impl.double(1) == 2
+        """
+        for slug in ("double", "redouble_it", "double_it", "triple"):
+            project.kata(slug, tests=tests, numpy=right)
+        for slug in ("double", "redouble_it", "triple"):
+            done = project.pytest("--collect-only", "-q", "-k", slug, *(paths if slug != "triple" else paths[:1]))
+            collected = {line.split("::")[0] for line in done.stdout.splitlines() if "::" in line}
+            inside = not paths or slug != "triple" or "double" not in paths[0]
+            assert collected == ({f"katas/basics/{slug}/test_{slug}.py"} if inside else set())
+
+    def test_a_slug_among_other_tests_selects_by_name(self, doubled, right):
+        """`pytest tests -k double` is about tests of something else."""
+        doubled.kata("double", numpy=right)
+        doubled.write("tests/test_else.py", "def test_double(): pass\ndef test_other(): pass\n")
+        assert "1 passed, 1 deselected" in doubled.pytest("tests", "-k", "double").stdout
+
     def test_a_name_that_no_kata_has_gets_a_near_one(self, doubled):
         assert "There is no kata 'duoble'. Did you mean double?" in doubled.pytest("-k", "duoble").stdout
 
@@ -207,3 +231,125 @@ class TestTruth:
         project.kata("double", numpy="def double(x):\n    return x.nothing\n")
         assert "AttributeError" in project.pytest("-k", "double", "--tb=short").stdout
         assert "Traceback" not in project.pytest("-k", "double").stdout
+
+
+BEYOND = """
+import pytest
+from dojo import level
+
+values = level(1, "values", points=2)
+subtle = level(2, "zero")
+wide = level(3, "wide", beyond=True)
+odd = level(4, "odd", points=3, beyond=True)
+
+
+@odd
+def test_it_halves(impl): assert impl.halve(2) == 1
+
+
+@subtle
+def test_zero(impl): assert impl.double(0) == 0, "zero stays"
+
+
+@wide
+def test_wide(impl): assert impl.double(10**30) == 2 * 10**30, "too narrow"
+
+
+@values
+def test_values(impl): assert impl.double(3) == 6, "wrong"
+"""
+UNWRITTEN = '''
+
+def halve(x):
+    """Half of x."""
+    raise NotImplementedError("halve is yours to write")
+'''
+
+
+class TestBeyond:
+    """Beyond levels open all at once when the interview levels pass, and fail nothing."""
+
+    @pytest.fixture
+    def graded(self, project):
+        def graded(source, *args):
+            project.kata("double", BEYOND, numpy=source)
+            self.done = project.pytest("-k", "double", *args, f"--report={project.root / 'report.json'}")
+            (result,) = json.loads((project.root / "report.json").read_text())["katas"]
+            return result
+
+        return graded
+
+    def test_they_wait_for_all_interview_levels(self, graded):
+        result = graded("def double(x):\n    return x + x or 1\ndef halve(x):\n    return x // 2\n")
+        assert states(result) == ["passed", "failed", "locked", "locked"]
+        assert (result["score"], result["total"], result["solved"]) == (2, 7, False)
+        assert self.done.returncode == 1
+
+    def test_one_that_fails_locks_no_other(self, graded):
+        narrow = "def double(x):\n    return min(x + x, 10**9)\ndef halve(x):\n    return x // 2\n"
+        result = graded(narrow)
+        assert states(result) == ["passed", "passed", "failed", "passed"]
+        assert (result["score"], result["solved"], result["mastered"]) == (6, True, False)
+        assert result["state"] == "passed"
+
+    def test_a_solved_kata_that_is_not_mastered_makes_no_command_fail(self, graded, project):
+        graded("def double(x):\n    return min(x + x, 10**9)\ndef halve(x):\n    return 3\n")
+        assert self.done.returncode == 0
+        assert project.run("-m", "dojo", "check").returncode == 0
+        assert project.run("-m", "dojo", "check", "double").returncode == 0
+
+    def test_a_reference_solution_must_master_its_kata(self, graded, project):
+        graded("def double(x):\n    raise NotImplementedError\n")
+        project.write("solutions/basics/double/double_numpy.py", "def double(x):\n    return x + x\n" + UNWRITTEN)
+        assert project.pytest("-k", "double", "--impl=solutions").returncode == 1
+
+    def test_what_only_they_need_is_not_started_where_it_is_unwritten(self, graded):
+        result = graded(f"def double(x):\n    return x + x\n{UNWRITTEN}")
+        assert states(result) == ["passed", "passed", "passed", "not started"]
+        assert (result["score"], result["solved"], result["mastered"]) == (4, True, False)
+        assert self.done.returncode == 0
+
+    def test_an_unwritten_function_that_the_interview_asks_for_is_a_failure(self, graded):
+        result = graded("def double(x):\n    raise NotImplementedError('later')\ndef halve(x):\n    return x // 2\n")
+        assert states(result) == ["failed", "locked", "locked", "locked"]
+        assert self.done.returncode == 1
+
+    def test_a_kata_with_everything_is_mastered(self, graded):
+        result = graded("def double(x):\n    return x + x\ndef halve(x):\n    return x // 2\n")
+        assert (result["score"], result["total"], result["mastered"]) == (7, 7, True)
+
+    def test_the_reader_finds_the_levels_without_importing_the_file(self, project):
+        from dojo.curriculum.levels import Level, read_levels
+
+        folder = project.kata("double", BEYOND, numpy="")
+        assert read_levels(folder / "test_double.py") == [
+            Level(1, "values", points=2),
+            Level(2, "zero"),
+            Level(3, "wide", beyond=True),
+            Level(4, "odd", points=3, beyond=True),
+        ]
+
+
+class TestBare:
+    """`pytest` and nothing else."""
+
+    def test_nothing_started_shows_the_board_in_few_lines(self, doubled, stub):
+        for number in range(12):
+            doubled.kata(f"other_{number}", numpy=stub, torch=stub)
+        done = doubled.pytest()
+        assert done.returncode == 0, done.stdout
+        assert "Basics" in done.stdout
+        assert len(done.stdout.splitlines()) <= 20
+
+    def test_only_what_is_started_runs(self, doubled, stub, right):
+        doubled.kata("other", tests="raise RuntimeError('imported')", numpy=stub)
+        doubled.kata("double", numpy=right)
+        done = doubled.pytest()
+        assert done.returncode == 0
+        assert "imported" not in done.stdout
+        assert "double in numpy" in done.stdout
+
+    def test_a_test_explorer_sees_every_kata(self, doubled, stub):
+        doubled.kata("other", numpy=stub)
+        listed = doubled.pytest("--collect-only", "-q").stdout
+        assert "test_double.py" in listed and "test_other.py" in listed

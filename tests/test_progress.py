@@ -16,7 +16,7 @@ from dojo.learner.progress import Progress, Store
 
 
 def a_result(state: State, slug: str = "double"):
-    return grade("basics", slug, "numpy", [TestResult("t", "it holds", 1, "first", 2, state)])
+    return grade("basics", slug, "numpy", [TestResult("t", "it holds", 1, "first", 2, state=state)])
 
 
 def git(project, *args):
@@ -24,7 +24,7 @@ def git(project, *args):
 
 
 class TestMemory:
-    def test_a_result_is_recalled_under_its_own_fingerprint_alone(self):
+    def test_a_result_is_recalled_under_its_own_key_only(self):
         progress = Progress()
         progress.remember(a_result(State.PASSED), "one")
         assert progress.recall("double", "numpy", "one").state is State.PASSED

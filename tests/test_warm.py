@@ -55,9 +55,9 @@ def test_a_child_that_ends_without_a_word_is_told(project, right):
 def test_a_child_in_which_pytest_itself_fails_says_so(project):
     script = """
         import os
-        from dojo.running import warm
-        warm._run_pytest = lambda request: 1 / 0
-        os.waitpid(warm._fork({"stack": "stack"}), 0)
+        from dojo.running import child
+        child.run_request = lambda request: 1 / 0
+        os.waitpid(child._fork({"stack": "stack"}), 0)
     """
     assert project.run("-c", textwrap.dedent(script)).returncode == 0
     assert "ZeroDivisionError" in (project.root / "stack.log").read_text()
@@ -87,7 +87,7 @@ def test_slow(impl):
 @pytest.mark.parametrize(("tests", "found"), [(SLOW, "passed"), (f"{SLOW}time.sleep(60)", "harness error")])
 def test_a_kata_may_take_as_long_as_its_tests_together(project, right, tests, found):
     """A file that hangs before it has said which tests there are is ended all the same."""
-    warm = project.root / "dojo" / "running" / "warm.py"
+    warm = project.root / "dojo" / "running" / "limits.py"
     warm.write_text(warm.read_text().replace("LONGEST = 600", "LONGEST = 1"))
     project.kata("double", tests, numpy=right)
     (result,) = project.graded().values()

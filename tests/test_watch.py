@@ -1,62 +1,80 @@
 """Watching: a save is checked at once, whatever way it was saved."""
 
 import os
-import queue
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
+from dojo.learner.interview import Clock
 
-class Watcher:
-    """A running `python -m dojo watch`, and what it has said so far."""
+pexpect = pytest.importorskip("pexpect")
+if sys.platform == "win32":
+    pytest.skip("these tests need a pseudo-terminal, which Windows lacks", allow_module_level=True)
 
-    def __init__(self, project, *args, stdin=subprocess.DEVNULL):
-        environment = os.environ | {"COLUMNS": "120", "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "dojo", "watch", *args],
-            cwd=project.root,
-            env=environment,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+
+AUTHOR = ("-c", "user.name=dojo", "-c", "user.email=dojo@localhost")
+
+
+class Command:
+    """A running verb of dojo on a terminal of its own."""
+
+    def __init__(self, project, *args):
+        environment = os.environ | {"COLUMNS": "120", "OMP_NUM_THREADS": "1", "TERM": "dumb"}
+        arguments = ["-m", "dojo", *args]
+        self.process = pexpect.spawn(
+            sys.executable, arguments, cwd=project.root, env=environment, encoding="utf-8", timeout=60
         )
-        self.lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
-        self.wait_for("watching")
-        time.sleep(2)  # the watcher needs a moment to begin
 
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.put(line)
-
-    def wait_for(self, text, seconds=60):
-        """Everything said until a line holds `text`."""
-        said, deadline = [], time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                said.append(self.lines.get(timeout=0.2))
-            except queue.Empty:
-                continue
-            if text in said[-1]:
-                return "".join(said)
-        raise AssertionError(f"never said {text!r}, only:\n{''.join(said)}")
+    def wait_for(self, text):
+        """Everything said until a line holds `text`, and that line."""
+        self.process.expect_exact(text)
+        said = self.process.before + text
+        self.process.expect_exact("\r\n")
+        return said + self.process.before
 
     def is_silent(self, seconds=2):
-        time.sleep(seconds)
-        return self.lines.empty()
+        return self.process.expect([pexpect.TIMEOUT, "."], timeout=seconds) == 0
+
+    def press(self, key):
+        self.process.send(key)
+
+    def ended(self):
+        self.process.expect(pexpect.EOF)
+        return self.process.wait() == 0
 
 
 @pytest.fixture
-def watched(project, stub):
+def start(project):
+    """start(VERB, …): a running command, which ends with the test."""
+    started = []
+
+    def start(*args):
+        started.append(Command(project, *args))
+        return started[-1]
+
+    yield start
+    for command in started:
+        command.process.close(force=True)
+
+
+@pytest.fixture
+def watch(start):
+    """watch(KATA, …): a session that is ready for a save."""
+
+    def watch(*args):
+        watcher = start("watch", *args)
+        watcher.wait_for("q quit")
+        return watcher
+
+    return watch
+
+
+@pytest.fixture
+def watched(project, stub, watch):
     project.kata("double", numpy=stub)
-    watcher = Watcher(project)
-    yield project, watcher
-    watcher.process.kill()
-    watcher.process.wait()
+    return project, watch()
 
 
 def save(project, text):
@@ -112,45 +130,110 @@ def test_a_deleted_file_is_no_accident(watched, right):
     assert "5 of 5 points" in watcher.wait_for("after the save")
 
 
-def test_it_can_end_after_one_verdict(project, right):
+def test_a_save_of_another_kata_is_ignored(project, watch, stub, right):
+    project.kata("double", numpy=stub)
+    project.kata("triple", numpy=stub)
+    watcher = watch("triple")
+    save(project, right)
+    assert watcher.is_silent()
+
+
+def test_a_save_of_the_tests_checks_only_what_is_started(project, watch, stub, right, doubling_tests):
+    project.kata("double", numpy=right, torch=stub)
+    watcher = watch()
+    project.write("katas/basics/double/test_double.py", doubling_tests + "\n")
+    assert "checking double in numpy" in watcher.wait_for("after the save")
+    assert watcher.is_silent()
+
+
+def test_it_can_end_after_one_verdict_also_without_a_terminal(project, right):
     project.kata("double", numpy=right)
-    watcher = Watcher(project, "double", "--once")
-    assert "5 of 5 points" in watcher.wait_for("after the save")
-    assert watcher.process.wait(timeout=20) == 0
+    done = project.run("-m", "dojo", "watch", "double", "--once")
+    assert "5 of 5 points" in done.stdout
+    assert "q quit" not in done.stdout
+    assert done.returncode == 0
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="keys are sent through a pseudo-terminal, which Windows lacks")
-def test_the_keys_give_a_hint_the_next_kata_another_run_the_difference_and_the_end(project, stub, right):
+def test_what_lies_beyond_is_named_once_the_kata_is_solved(project, watch, stub, doubling_tests):
+    project.kata("double", tests=doubling_tests.replace('"large")', '"large", beyond=True)'), numpy=stub)
+    watcher = watch()
+    save(project, "def double(x):\n    return 2 * x if x.max() < 1e20 else x\n")
+    watcher.wait_for("Solved. Beyond: level 4, large.")
+
+
+def test_the_keys_give_a_hint_the_next_kata_another_run_the_difference_and_the_end(project, watch, stub, right):
     hints = '[hints]\n1 = ["What is the shape?"]\n2 = ["Twice."]\n3 = ["Two."]\n4 = ["Large."]\n'
     project.kata("double", meta=hints, numpy=stub)
     project.write("solutions/basics/double/double_numpy.py", right)
-    terminal, its_end = os.openpty()
-    watcher = Watcher(project, stdin=its_end)
+    watcher = watch()
+    watcher.press("h")
+    watcher.wait_for("Nothing was checked yet")
+    save(project, "def double(x):\n    return x\n")
+    watcher.wait_for("after the save")
+    watcher.press("h")
+    watcher.wait_for("hint 1 of 1, level 2: Twice.")
+    watcher.press("n")
+    watcher.wait_for("go on with double")
+    watcher.press("d")
+    watcher.wait_for("The solution is shown once the kata is solved.")
+    save(project, "def double(x):\n    return 2 * x\n")
+    assert "5 of 5 points" in watcher.wait_for("after the save")
+    watcher.press("r")
+    assert "5 of 5 points" in watcher.wait_for("after the save")
+    watcher.press("d")
+    watcher.wait_for("+    return x + x")
+    watcher.press("q")
+    assert watcher.ended()
 
-    def press(key):
-        os.write(terminal, key.encode())
 
-    try:
-        press("h")
-        watcher.wait_for("Nothing was checked yet")
-        save(project, "def double(x):\n    return x\n")
-        watcher.wait_for("after the save")
-        press("h")
-        watcher.wait_for("hint 1 of 1, level 2: Twice.")
-        press("n")
-        watcher.wait_for("go on with double")
-        press("d")
-        watcher.wait_for("The solution is shown once all levels pass.")
-        save(project, "def double(x):\n    return 2 * x\n")
-        assert "5 of 5 points" in watcher.wait_for("after the save")
-        press("r")
-        assert "5 of 5 points" in watcher.wait_for("after the save")
-        press("d")
-        watcher.wait_for("+    return x + x")
-        press("q")
-        assert watcher.process.wait(timeout=20) == 0
-    finally:
-        watcher.process.kill()
-        watcher.process.wait()
-        os.close(terminal)
-        os.close(its_end)
+def test_the_terminal_echoes_again_after_the_end(project, watch, stub):
+    project.kata("double", numpy=stub)
+    watcher = watch()
+    assert not watcher.process.getecho()
+    watcher.press("q")
+    assert watcher.ended()
+    assert watcher.process.getecho()
+
+
+def test_an_interview_is_about_the_interview_levels_and_ends_when_they_pass(project, start, stub, doubling_tests):
+    hints = '[hints]\n1 = ["What is the shape?"]\n2 = ["Twice."]\n'
+    project.kata("double", tests=doubling_tests.replace('"large")', '"large", beyond=True)'), meta=hints, numpy=stub)
+    for command in (["init", "-q"], ["add", "katas"], [*AUTHOR, "commit", "-qm", "stubs"]):
+        subprocess.run(["git", *command], cwd=project.root, check=True)
+    interview = start("interview", "--framework=numpy")
+    interview.wait_for("45 minutes from now")
+    interview.wait_for("h hint · r run again · q quit")
+    (file,) = (project.root / ".dojo" / "interviews").glob("*/basics/double/double_numpy.py")
+    file.write_text("def double(x):\n    return x\n")
+    interview.wait_for("Next: level 2, values.")
+    interview.press("h")
+    interview.wait_for("hint, level 2: Twice.")
+    file.write_text("def double(x):\n    return 2 * x if x.max() < 1e20 else x\n")
+    interview.wait_for("Solved. Beyond: level 4, large.")
+    card = interview.wait_for("hints ")
+    card = " ".join(card.split())
+    assert "points 4 of 4 levels 2 of 2" in card
+    assert card.endswith("runs 2 hints 1")
+    assert interview.ended()
+
+
+class TestClock:
+    @pytest.fixture
+    def clock_at(self, monkeypatch):
+        """clock_at(minutes): a clock of 12 minutes that has run so long."""
+        clock = Clock(12)
+        start = time.monotonic()
+
+        def clock_at(minutes):
+            monkeypatch.setattr(time, "monotonic", lambda: start + minutes * 60)
+            return clock
+
+        return clock_at
+
+    def test_it_says_every_five_minutes_and_each_of_the_last_five_once(self, clock_at):
+        said = [clock_at(tenth / 10).minutes_to_say() for tenth in range(131)]
+        assert [minutes for minutes in said if minutes] == [10, 5, 4, 3, 2, 1]
+
+    def test_the_time_is_up_at_the_end(self, clock_at):
+        assert not clock_at(11.9).is_up
+        assert clock_at(12.01).is_up

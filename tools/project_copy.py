@@ -7,7 +7,7 @@ from dojo.curriculum.katas import Catalog
 from dojo.files import ROOT
 
 
-def clone(target: Path, kata: str | None, *frameworks: str) -> None:
+def copy_project(target: Path, kata: str | None, *frameworks: str) -> None:
     """Copy what a check needs to `target`, with one kata solved in these frameworks, or every kata for None."""
     target.mkdir()
     for name in ("dojo", "katas", "solutions"):
@@ -16,5 +16,12 @@ def clone(target: Path, kata: str | None, *frameworks: str) -> None:
         shutil.copy(ROOT / name, target / name)
     for solved in Catalog().select([kata] if kata else []):
         for framework in set(frameworks) & set(solved.frameworks):
-            solution = solved.implementation(framework, target / "solutions")
-            shutil.copy(solution, solved.implementation(framework, target / "katas"))
+            solve(target, solved.slug, framework)
+
+
+def solve(project: Path, slug: str, framework: str) -> Path:
+    """Put the solution in the place of the stub; returns where."""
+    kata = Catalog(project / "katas").find(slug)
+    solution, stub = (kata.implementation(framework, project / tree) for tree in ("solutions", "katas"))
+    shutil.copy(solution, stub)
+    return stub

@@ -13,6 +13,13 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--framework", metavar="NAME", help="numpy, torch, tensorflow or all; several with commas")
 
 
+def add_proof(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the verbs that prove something and keep it in the ledger."""
+    add_selection(parser)
+    parser.add_argument("--all", action="store_true", help="believe nothing that was proven before")
+    parser.add_argument("--shard", metavar="K/N", help="the K-th of N parts: for several machines")
+
+
 def selected(args: argparse.Namespace) -> list[tuple[Kata, str]]:
     """Every (kata, framework) that the arguments select, among the frameworks that dojo.toml enables."""
     catalog = Catalog()

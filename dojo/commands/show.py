@@ -1,4 +1,7 @@
-"""Show a kata: its specification, levels, points and state; solution and answer once you pass, or with --give-up."""
+"""Show a kata, and its solution and answer once you have solved it.
+
+Its specification, levels, points and state; with --give-up the solution before that, too.
+"""
 
 import argparse
 import ast
@@ -10,21 +13,20 @@ from rich.markdown import Markdown
 from rich.syntax import Syntax
 from rich.text import Text
 
-from dojo.curriculum.frameworks import parse_frameworks
+from dojo.curriculum.frameworks import frameworks_of, parse_frameworks
 from dojo.curriculum.katas import Catalog, Kata
 from dojo.curriculum.stubs import original_stub
 from dojo.errors import DojoError
-from dojo.files import ROOT, shown
+from dojo.files import SOLUTIONS, shown
+from dojo.grading import not_started
 from dojo.learner.progress import Progress, Store
-from dojo.learner.results import is_solved, mine, not_started
+from dojo.learner.results import is_solved, mine
 from dojo.report.terminal import verdict
-
-SOLUTIONS = ROOT / "solutions"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kata", metavar="KATA", help="the kata's name")
-    parser.add_argument("--framework", metavar="NAME", help="default: those that you have begun")
+    parser.add_argument("--framework", metavar="NAME", help="default: those that you have started")
     parser.add_argument("--give-up", action="store_true", help="show the solution unsolved; the board remembers it")
 
 
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         console.print(*solution(kata, frameworks), sep="\n")
     else:
         console.print(
-            Text("The solution and what to say are shown once all levels pass, or with --give-up.", style="dim")
+            Text("The solution and what to say are shown once the kata is solved, or with --give-up.", style="dim")
         )
     return 0
 
@@ -51,7 +53,7 @@ def _frameworks(kata: Kata, text: str | None, catalog: Catalog) -> tuple[str, ..
     wanted = parse_frameworks(text)
     if wanted is None:
         return mine(kata, catalog.root)
-    found = tuple(name for name in kata.frameworks if name in wanted)
+    found = frameworks_of(kata, catalog.root, kata.frameworks, wanted)
     if not found:
         raise DojoError(f"{kata.slug} is a kata in {', '.join(kata.frameworks)}, not in {text}.")
     return found
@@ -84,10 +86,12 @@ def header(path: Path) -> str:
 
 
 def solution(kata: Kata, frameworks: tuple[str, ...]) -> list[RenderableType]:
-    """The reference solution in each framework, and what to say in an interview."""
-    parts = []
-    for framework in frameworks:
-        path = kata.implementation(framework, SOLUTIONS)
-        parts += [Text(f"\n{shown(path)}", style="cyan"), Syntax(path.read_text(encoding="utf-8"), "python")]
+    """The reference solution in each framework, and what to say in an interview, as far as they are there."""
     answer = SOLUTIONS / kata.track / kata.slug / "answer.md"
-    return [*parts, Text(f"\n{shown(answer)}", style="cyan"), Markdown(answer.read_text(encoding="utf-8"))]
+    parts = []
+    for path in [*(kata.implementation(framework, SOLUTIONS) for framework in frameworks), answer]:
+        if path.exists():
+            text = path.read_text(encoding="utf-8")
+            content = Markdown(text) if path == answer else Syntax(text, "python")
+            parts += [Text(f"\n{shown(path)}", style="cyan"), content]
+    return parts

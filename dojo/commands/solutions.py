@@ -1,39 +1,21 @@
-"""Run every level of every kata on the reference solutions, in every framework, over all cores."""
+"""Prove that every reference solution passes every level, and every right solution in another style too.
+
+What is proven is kept in proofs/. `--require-gpu` runs everything: what was proven without a GPU says nothing of it.
+"""
 
 import argparse
-import os
-import subprocess
-import sys
 
-from dojo.commands import add_selection
-from dojo.curriculum.frameworks import parse_frameworks
-from dojo.curriculum.katas import Catalog
-from dojo.files import ROOT
-from dojo.proof.variants import PATIENT
-from dojo.running.runner import CALM
-from dojo.settings import read_settings
+from dojo.commands import add_proof
+from dojo.commands.proving import print_proof, prove_wanted
+from dojo.proof.claims import of_solution, of_styles
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_selection(parser)
+    add_proof(parser)
     parser.add_argument("--require-gpu", action="store_true", help="a GPU test that finds no GPU is an error")
 
 
 def run(args: argparse.Namespace) -> int:
-    folders = [str(kata.folder) for kata in Catalog().select(args.katas)]
-    frameworks = parse_frameworks(args.framework) or read_settings().frameworks
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--impl=solutions",
-        f"--framework={','.join(frameworks)}",
-        "-r",
-        "fE",
-        PATIENT,
-    ]
-    if len(folders) > 1:  # a kata's levels stay in one process, in order
-        command += ["-p", "xdist", "-n", "auto", "--dist", "loadfile"]
-    if args.require_gpu:
-        command.append("--require-gpu")
-    return subprocess.run([*command, *folders], cwd=ROOT, env=os.environ | CALM).returncode
+    args.all = args.all or args.require_gpu
+    options = ("--require-gpu",) if args.require_gpu else ()
+    return print_proof(prove_wanted(args, "solutions", [of_solution, of_styles], options), "accepted")

@@ -11,8 +11,11 @@ from dojo.errors import DojoError, did_you_mean
 if TYPE_CHECKING:
     from dojo.curriculum.katas import Kata
 
-# A further framework is one more name here, a module dojo/testing/adapters/<name>_adapter.py, and its stubs.
-FRAMEWORKS = ("numpy", "torch", "tensorflow")
+# Each framework and the packages that its results depend on. A further framework is one more line here, a module
+# dojo/testing/adapters/<name>_adapter.py, and its stubs.
+PACKAGES = {"numpy": ("numpy",), "torch": ("torch",), "tensorflow": ("tensorflow", "keras")}
+FRAMEWORKS = tuple(PACKAGES)
+WITHOUT_GRADIENTS = ("numpy",)  # tests that need them are not made for these
 
 
 @cache

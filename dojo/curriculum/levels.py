@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dojo.curriculum.frameworks import WITHOUT_GRADIENTS
+
 
 @dataclass(frozen=True)
 class Level:
@@ -49,6 +51,12 @@ def read_levels(test_file: Path) -> list[Level]:
     """The levels of a test file in order, read from its text without importing it."""
     status = test_file.stat()
     return _read_levels(test_file, status.st_mtime_ns, status.st_size)
+
+
+def levels_in(test_file: Path, framework: str) -> list[Level]:
+    """The levels that have tests in this framework."""
+    without = framework in WITHOUT_GRADIENTS
+    return [level for level in read_levels(test_file) if not (level.autograd and without)]
 
 
 # A statement at the left margin that makes a level or decorates with one; it may run over several lines.

@@ -14,7 +14,7 @@ class Mistake:
     """One mistake in one framework."""
 
     name: str
-    says: str
+    says: str  # what the learner is told: a sentence
     level: int  # the first level that refuses it
     framework: str = ""
     edits: tuple[tuple[str, str], ...] = ()  # (find, put)
@@ -47,6 +47,8 @@ def _read_entry(path: Path, entry: dict) -> list[Mistake]:
         hint = did_you_mean(key, [*_Entry.__dataclass_fields__, *FRAMEWORKS])
         raise DojoError(f"{shown(path)}: {named} has an unknown key {key!r}.{hint} Remove or rename it.")
     read = read_table(_Entry, rest, f"{shown(path)}: {named}")
+    if not (read.says[:1].isupper() and read.says.endswith(".")):
+        raise DojoError(f"{shown(path)}: {named}: 'says' must be a sentence: a capital, a full stop. Correct it.")
     if not edits:
         raise DojoError(f"{shown(path)}: {named} has no edit. Add one per framework: torch = {{ find = …, put = … }}")
     return [

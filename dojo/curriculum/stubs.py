@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 from dojo.errors import DojoError
@@ -33,12 +34,22 @@ def is_started(path: Path) -> bool:
 
 def is_stub_text(source: str) -> bool:
     """Whether every function of a module still raises NotImplementedError."""
+    if "NotImplementedError" not in source:  # spares the parsing of all that is written
+        return False
     try:
-        tree = ast.parse(source)
+        functions = list(_outer_functions(ast.parse(source)))
     except (SyntaxError, ValueError):
         return False
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     return bool(functions) and all(map(_is_stub, functions))
+
+
+def _outer_functions(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The functions and methods that lie in no other one: a stub holds no function, so the others tell nothing."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child
+        elif isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from _outer_functions(child)
 
 
 def _is_stub(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

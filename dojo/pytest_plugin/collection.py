@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dojo.curriculum.frameworks import WITHOUT_GRADIENTS
 from dojo.curriculum.stubs import is_started
 from dojo.pytest_plugin.items import RESULT, describe, framework_of, is_empty, is_of_kata, kata_of
 from dojo.pytest_plugin.run import Run
@@ -37,7 +38,7 @@ class Collection:
         names = self.run.frameworks(kata)
         marker = metafunc.definition.get_closest_marker("level")
         if (marker and marker.kwargs.get("autograd")) or metafunc.definition.get_closest_marker("gpu"):
-            names = tuple(name for name in names if name != "numpy")
+            names = tuple(name for name in names if name not in WITHOUT_GRADIENTS)
         metafunc.parametrize("framework", names, indirect=True, scope="session")
 
     @pytest.hookimpl(trylast=True)

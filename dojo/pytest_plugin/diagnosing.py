@@ -39,7 +39,7 @@ class Diagnosing:
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-        if failed and self.run.option.stop_when_refused:
+        if failed and self.run.option.stop_when_refused and (key_of(item) in self.named or not self.enabled):
             item.session.shouldstop = "refused"
         return True
 
@@ -54,8 +54,9 @@ class Diagnosing:
         result, key = item.stash[RESULT], key_of(item)
         trees = self.run.tree, self.run.config.rootpath / SOLUTIONS.name
         budget = self.budgets.setdefault(key, Budget(self.run.option.diagnosis_seconds))
+        kata, framework, stop = kata_of(item), framework_of(item), self.run.option.stop_when_refused
         result.diagnosis = diagnose(
-            item.stash[ERROR], kata_of(item), framework_of(item), result.level, trees, rerun, cost, budget
+            item.stash[ERROR], kata, framework, result.level, trees, rerun, cost, budget, one_suffices=stop
         )
         if result.diagnosis:
             self.named.add(key)

@@ -64,6 +64,7 @@ def diagnose(
     rerun: Callable[[ModuleType], BaseException | None],
     cost: tuple[float, float],
     budget: Budget,
+    one_suffices: bool = False,
 ) -> str:
     """The mistakes that fit the failure, in words; '' where none does.
 
@@ -76,6 +77,7 @@ def diagnose(
         rerun: runs the same test, with the same random numbers, on another module; returns what it raised.
         cost: how long the test takes once: seconds of the processor, and by the clock.
         budget: what may be spent, and is.
+        one_suffices: end the search at the first mistake that fits.
     """
     cost, found = (cost[0] - _FIRST, cost[1] - _FIRST), []
     for mistake, source in _candidates(kata, framework, level, trees):
@@ -85,6 +87,8 @@ def diagnose(
         with budget.spend():
             if same_failure(error, _try(source, kata.implementation(framework, trees[1]), rerun)):
                 found.append(mistake.says)
+        if found and one_suffices:
+            break
         cost = before[0] - budget.work, before[1] - budget.patience
     return sentence(found)
 
@@ -159,14 +163,6 @@ def _equal(a: np.ndarray, b: np.ndarray) -> bool:
 
 def sentence(found: list[str], certain: bool = True) -> str:
     """The diagnosis in words; '' where nothing fits."""
-    told = [as_sentence(says) for says in found]
-    if len(told) > 1:
-        return f"Either: {' Or: '.join(told)}"
-    return "".join(told) if certain or not told else f"Perhaps: {told[0]}"
-
-
-def as_sentence(says: str) -> str:
-    """With a capital, unless it begins with a piece of code, and a full stop."""
-    word = says.split()[0]
-    begin = says[0].upper() if word.isalpha() and word.islower() else says[0]
-    return f"{begin}{says[1:].removesuffix('.')}."
+    if len(found) > 1:
+        return f"Either: {' Or: '.join(found)}"
+    return "".join(found) if certain or not found else f"Perhaps: {found[0]}"

@@ -11,6 +11,7 @@ import pytest
 
 from dojo.errors import DojoError
 from dojo.files import shown
+from dojo.grading import STOPPED
 from dojo.pytest_plugin.containment import Forbidden
 from dojo.pytest_plugin.loading import missing_name
 from dojo.testing.adapters.base import CheckFailed
@@ -71,7 +72,7 @@ def _pytest_failure(text: str) -> str:
         return f"expected {match[1]} to be raised, but nothing was."
     if match := re.search(r"Timeout \(>([\d.]+)s\)", text):
         more = "If your machine is busy, allow more: test_seconds in dojo.toml."
-        return f"stopped after {float(match[1]):g} s. Is there an endless loop? {more}"
+        return f"{STOPPED} after {float(match[1]):g} s. Is there an endless loop? {more}"
     return text[:LONGEST]
 
 

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from dojo.files import shown
-from dojo.grading import KataResult, State, TestResult, grade, read_test
+from dojo.grading import STOPPED, KataResult, State, TestResult, grade, read_test
 from dojo.running.job import Job
 
 
@@ -39,7 +39,8 @@ def assemble(job: Job, events: list[dict], reply: dict, stack: str, log: str) ->
         event["result"]["test"]["id"]: read_test(event["result"]["test"]) for event in events if "result" in event
     }
     tests |= reported
-    if any("finished" in event for event in events) and reported.keys() >= tests.keys():
+    finished = [event["finished"] for event in events if "finished" in event]
+    if finished and (finished[-1] == "refused" or reported.keys() >= tests.keys()):
         return grade(kata.track, kata.slug, job.framework, list(tests.values()))
     running = [event["start"] for event in events if "start" in event and event["start"] not in reported]
     message = _cause(reply, stack)
@@ -56,9 +57,9 @@ def _cause(reply: dict, stack: str) -> str:
     """Why a child ended before its time."""
     code = reply["code"]
     if reply["cause"] == "memory":
-        return "stopped: your code used too much memory."
+        return f"{STOPPED}: your code used too much memory."
     if reply["cause"] == "time" or "Timeout" in stack:
-        return "stopped: your code ran too long. Is there an endless loop?"
+        return f"{STOPPED}: your code ran too long. Is there an endless loop?"
     if code < 0:
         return f"the process of your code died of signal {-code}."
     return f"the process of your code ended by itself, with exit status {code}, before its tests were done."

@@ -143,7 +143,8 @@ class Runner:
             f"--events={events}",
             *job.options,
         ]
-        self._warm[job.framework].send({"id": number, "args": args, "stack": str(stack)})
+        request = {"id": number, "args": args, "stack": str(stack), "imports": job.imports}
+        self._warm[job.framework].send(request)
 
     def _result(self, number: int, job: Job, reply: dict) -> KataResult:
         events, stack, log = self._files(number)

@@ -18,6 +18,13 @@ import pytest
 
 from dojo import level
 
+dataset_level = level(1, "a dataset")
+hits_misses = level(2, "hits and misses")
+least_recently_used = level(3, "least recently used", points=2)
+edges = level(4, "edges", points=2)
+threads_level = level(5, "threads", points=3)
+workers_level = level(6, "workers", points=2)
+
 
 class Source:
     """A slow dataset that notes what it is asked for; `on_load` is called with the index before the item is given."""
@@ -84,7 +91,7 @@ def follow(impl, fw, trace, items, max_bytes):
 # ---------------------------------------------------------------------- level 1
 
 
-@level(1, "a dataset")
+@dataset_level
 def test_each_index_gives_its_item(impl, fw, rng):
     arrays, tensors = some_items(fw, rng, [3, 1, 5])
     arrays += [np.arange(6, dtype="int64").reshape(2, 3), np.array(2.5, "float32"), np.zeros((0, 2), "float32")]
@@ -95,7 +102,7 @@ def test_each_index_gives_its_item(impl, fw, rng):
         fw.close(dataset[index], arrays[index], of=f"item {index}", rtol=0, atol=0)
 
 
-@level(1, "a dataset")
+@dataset_level
 def test_an_index_past_either_end_is_refused_and_never_loaded(impl, fw, rng):
     _, tensors = some_items(fw, rng, [2, 2, 2])
     for items, index in [(tensors, 3), (tensors, -4), ([], 0), ([], -1)]:
@@ -105,7 +112,7 @@ def test_an_index_past_either_end_is_refused_and_never_loaded(impl, fw, rng):
         assert not source.asked, f"the index {index} of {len(items)} items must not reach the source"
 
 
-@level(1, "a dataset")
+@dataset_level
 def test_a_negative_budget_is_refused(impl):
     with pytest.raises(ValueError):
         impl.CachedDataset(Source([]), -1)
@@ -114,7 +121,7 @@ def test_a_negative_budget_is_refused(impl):
 # ---------------------------------------------------------------------- level 2
 
 
-@level(2, "hits and misses")
+@hits_misses
 def test_an_item_is_loaded_when_it_is_first_asked_for_and_not_again(impl, fw, rng):
     items = some_items(fw, rng, [3, 1, 5])
     dataset = impl.CachedDataset(source := Source(items[1]), 1000)
@@ -123,7 +130,7 @@ def test_an_item_is_loaded_when_it_is_first_asked_for_and_not_again(impl, fw, rn
     follow(impl, fw, [1, 1, 0, 1, 2, 0, 2], items, 1000)
 
 
-@level(2, "hits and misses")
+@hits_misses
 def test_the_last_item_is_one_item_by_either_of_its_numbers(impl, fw, rng):
     arrays, tensors = some_items(fw, rng, [3, 2])
     dataset = impl.CachedDataset(source := Source(tensors), 1000)
@@ -133,7 +140,7 @@ def test_the_last_item_is_one_item_by_either_of_its_numbers(impl, fw, rng):
     assert dataset.hits == 2, f"two of four accesses are hits, not {dataset.hits}"
 
 
-@level(2, "hits and misses")
+@hits_misses
 def test_the_transform_runs_each_time_and_the_source_once(impl, fw, rng):
     """A cache behind a random transform would give the same augmentation in every epoch."""
     arrays, tensors = some_items(fw, rng, [3])
@@ -144,7 +151,7 @@ def test_the_transform_runs_each_time_and_the_source_once(impl, fw, rng):
     assert source.asked == [0], f"three accesses to one item must load it once, not {len(source.asked)} times"
 
 
-@level(2, "hits and misses")
+@hits_misses
 def test_the_item_is_what_the_transform_returns(impl, fw, rng):
     _, tensors = some_items(fw, rng, [3])
     made = {"label": 3}
@@ -153,7 +160,7 @@ def test_the_item_is_what_the_transform_returns(impl, fw, rng):
     assert came_back, "the item must be the very object that the transform returned"
 
 
-@level(2, "hits and misses")
+@hits_misses
 @pytest.mark.parametrize("who", ["the caller", "the transform"])
 def test_writing_into_an_item_does_not_reach_what_is_kept(impl, fw, rng, who):
     """Only PyTorch's tensors can be written to."""
@@ -176,18 +183,18 @@ def test_writing_into_an_item_does_not_reach_what_is_kept(impl, fw, rng, who):
 # ---------------------------------------------------------------------- level 3
 
 
-@level(3, "least recently used", points=2)
+@least_recently_used
 def test_a_hit_makes_an_item_young_again(impl, fw, rng):
     """Room for two: whoever goes by the order of loading throws out the item that was just used."""
     follow(impl, fw, [0, 1, 0, 2, 0, 1, 0], some_items(fw, rng, [2, 2, 2]), 16)
 
 
-@level(3, "least recently used", points=2)
+@least_recently_used
 def test_what_was_just_loaded_stays(impl, fw, rng):
     follow(impl, fw, [0, 1, 1, 2, 2, 0, 0], some_items(fw, rng, [2, 2, 2]), 8)
 
 
-@level(3, "least recently used", points=2)
+@least_recently_used
 @pytest.mark.parametrize("budget", [40, 64, 100])
 def test_long_walks_over_items_of_unequal_size(impl, fw, rng, budget):
     items = some_items(fw, rng, [1, 2, 3, 4, 5, 6, 7, 10])
@@ -197,19 +204,19 @@ def test_long_walks_over_items_of_unequal_size(impl, fw, rng, budget):
 # ---------------------------------------------------------------------- level 4
 
 
-@level(4, "edges", points=2)
+@edges
 @pytest.mark.parametrize("budget", [0, 7, 8, 9, 31, 32])
 def test_the_budget_to_the_byte(impl, fw, rng, budget):
     """An item that is larger than all of the budget passes through, and nobody leaves for it."""
     follow(impl, fw, [0, 1, 0, 2, 0, 1, 2, 3, 1, 0, 3, 3], some_items(fw, rng, [2, 2, 8, 4]), budget)
 
 
-@level(4, "edges", points=2)
+@edges
 def test_an_item_of_no_bytes_is_kept_too(impl, fw, rng):
     follow(impl, fw, [0, 0, 1, 0, 2, 0], some_items(fw, rng, [0, 2, 2]), 8)
 
 
-@level(4, "edges", points=2)
+@edges
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float64", "bool"])
 def test_bytes_and_no_elements_are_counted(impl, fw, rng, dtype):
     array = rng.integers(0, 2, size=(3, 4, 5)).astype(dtype)
@@ -219,7 +226,7 @@ def test_bytes_and_no_elements_are_counted(impl, fw, rng, dtype):
     assert held == array.nbytes, f"60 elements of {dtype} are {array.nbytes} bytes; bytes_held is {held}"
 
 
-@level(4, "edges", points=2)
+@edges
 @pytest.mark.parametrize("error", [OSError, KeyError, KeyboardInterrupt])
 def test_a_load_that_failed_leaves_nothing_behind(impl, fw, rng, error):
     arrays, tensors = some_items(fw, rng, [2, 2])
@@ -243,7 +250,7 @@ def test_a_load_that_failed_leaves_nothing_behind(impl, fw, rng, error):
     assert (dataset.hits, dataset.misses) == (2, 4), f"2 hits and 4 misses, not {dataset.hits} and {dataset.misses}"
 
 
-@level(4, "edges", points=2)
+@edges
 def test_an_error_of_the_transform_comes_through_and_the_item_stays(impl, fw, rng):
     _, tensors = some_items(fw, rng, [2])
     mine = RuntimeError("the transform's own")
@@ -259,7 +266,7 @@ def test_an_error_of_the_transform_comes_through_and_the_item_stays(impl, fw, rn
     assert source.asked == [0], f"what was loaded must be kept, whatever the transform does; loads: {source.asked}"
 
 
-@level(4, "edges", points=2)
+@edges
 def test_a_view_does_not_keep_what_it_looks_into(impl, fw, rng):
     """Two numbers of a large image must not hold the whole image in memory. TensorFlow has no views."""
     large = rng.standard_normal(1000).astype("float32")
@@ -319,7 +326,7 @@ def at_once(number, work, trace=None):
     return [result for result, _ in results]
 
 
-@level(5, "threads", points=3)
+@threads_level
 def test_threads_that_want_the_same_item_load_it_once(impl, fw, rng):
     arrays, tensors = some_items(fw, rng, [3])
     dataset = impl.CachedDataset(source := Source(tensors, on_load=lambda index: time.sleep(0.1)), 1000)
@@ -334,7 +341,7 @@ def test_threads_that_want_the_same_item_load_it_once(impl, fw, rng):
     )
 
 
-@level(5, "threads", points=3)
+@threads_level
 @pytest.mark.parametrize("what", ["load", "transform"])
 def test_no_thread_waits_for_an_item_that_it_does_not_want(impl, fw, rng, what):
     """Items 0 and 1 each wait until the other is being worked on, too; item 2 is kept, and its hit waits for nobody."""
@@ -367,7 +374,7 @@ def test_no_thread_waits_for_an_item_that_it_does_not_want(impl, fw, rng, what):
         fw.close(item, arrays[which], of=f"item {which}")
 
 
-@level(5, "threads", points=3)
+@threads_level
 def test_a_load_that_fails_leaves_no_thread_waiting(impl, fw, rng):
     arrays, tensors = some_items(fw, rng, [3])
     failing = True
@@ -389,7 +396,7 @@ def test_a_load_that_fails_leaves_no_thread_waiting(impl, fw, rng):
     fw.close(item, arrays[0], of="item 0, after its load had failed")
 
 
-@level(5, "threads", points=3)
+@threads_level
 def test_the_books_are_right_after_many_threads(impl, fw, rng):
     """Eight threads, twelve items of 8 bytes, room for five; the threads take turns at every line of your code."""
     arrays, tensors = some_items(fw, rng, [2] * 12)
@@ -421,7 +428,7 @@ def test_the_books_are_right_after_many_threads(impl, fw, rng):
 # ---------------------------------------------------------------------- level 6
 
 
-@level(6, "workers", points=2)
+@workers_level
 @pytest.mark.parametrize("number, batch_size", [(7, 3), (4, 2), (2, 5), (0, 2)])
 def test_batches_hold_every_item_in_order(impl, fw, rng, number, batch_size):
     arrays = rng.standard_normal((number, 2, 3)).astype("float32")
@@ -437,7 +444,7 @@ def test_batches_hold_every_item_in_order(impl, fw, rng, number, batch_size):
     assert source.asked == list(range(number)), f"two passes must load each item once; loads: {source.asked}"
 
 
-@level(6, "workers", points=2)
+@workers_level
 @pytest.mark.parametrize("way", ["pickle", "deepcopy"])
 def test_a_copy_takes_no_kept_item_along(impl, fw, rng, way):
     """Neither locks nor a gigabyte of cache can be sent to a worker."""
@@ -474,7 +481,7 @@ def forked():
         multiprocessing.set_start_method(before, force=True)
 
 
-@level(6, "workers", points=2)
+@workers_level
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_load_each_item_once_in_two_passes(impl, fw, rng, tmp_path, workers):
     """PyTorch: processes, a cache in each. TensorFlow: two loads at once, as the first waits for another."""
@@ -515,7 +522,7 @@ def test_workers_load_each_item_once_in_two_passes(impl, fw, rng, tmp_path, work
     )
 
 
-@level(6, "workers", points=2)
+@workers_level
 def test_a_copy_waits_for_no_load_of_the_original(impl, fw, rng):
     """A thread is loading item 0 while the dataset is copied: the copy loads it for itself."""
     arrays, tensors = some_items(fw, rng, [2, 2])
@@ -545,7 +552,7 @@ def test_a_copy_waits_for_no_load_of_the_original(impl, fw, rng):
         fw.close(item.result(timeout=5), arrays[0], of="item 0 of the original")
 
 
-@level(6, "workers", points=2)
+@workers_level
 def test_a_forked_worker_waits_for_no_thread_of_its_parent(impl, fw, rng):
     """A thread of the parent is loading item 0 while the worker is forked."""
     if fw.name != "torch":

@@ -18,6 +18,14 @@ from PIL import Image
 
 from dojo import level
 
+which_files = level(1, "which files")
+pixels_level = level(2, "pixels", points=2)
+all_rgb = level(3, "all to RGB")
+transforms_demand = level(4, "transforms, on demand")
+corrupt_files_raise = level(5, "corrupt files raise", points=2)
+corrupt_files_skipped = level(6, "corrupt files skipped", points=2)
+batches_workers = level(7, "batches and workers", points=2)
+
 JPEG = 0.1  # two decoders (Pillow's and TensorFlow's) were measured 18 of 255 steps apart on a photo
 
 
@@ -72,7 +80,7 @@ CORRUPT = ["empty", "text", "short jpeg", "short png", "broken png", "short head
 # ---------------------------------------------------------------------- level 1
 
 
-@level(1, "which files")
+@which_files
 @pytest.mark.parametrize("kind", [str, Path], ids=["text", "path"])
 def test_the_images_are_found_and_sorted_by_name(impl, tmp_path, rng, kind):
     """Every other file, and a folder with an image's name, is left alone."""
@@ -91,7 +99,7 @@ def test_the_images_are_found_and_sorted_by_name(impl, tmp_path, rng, kind):
     assert len(dataset) == len(expected), f"the length is {len(dataset)}; there are {len(expected)} images"
 
 
-@level(1, "which files")
+@which_files
 def test_a_folder_without_images_is_a_dataset_of_length_zero(impl, tmp_path):
     assert len(impl.ImageFolder(tmp_path)) == 0, "an empty folder must be a dataset of length 0"
     (tmp_path / "notes.txt").write_text("no image")
@@ -100,13 +108,13 @@ def test_a_folder_without_images_is_a_dataset_of_length_zero(impl, tmp_path):
     assert list(dataset.paths) == [] and list(dataset.corrupt) == [], "both lists of paths must be empty"
 
 
-@level(1, "which files")
+@which_files
 def test_a_folder_that_is_not_there_is_refused(impl, tmp_path):
     with pytest.raises(FileNotFoundError):
         impl.ImageFolder(tmp_path / "nowhere")
 
 
-@level(1, "which files")
+@which_files
 @pytest.mark.parametrize("on_corrupt", ["ignore", "", None])
 def test_an_unknown_way_with_corrupt_files_is_refused(impl, tmp_path, on_corrupt):
     with pytest.raises(ValueError):
@@ -116,7 +124,7 @@ def test_an_unknown_way_with_corrupt_files_is_refused(impl, tmp_path, on_corrupt
 # ---------------------------------------------------------------------- level 2
 
 
-@level(2, "pixels", points=2)
+@pixels_level
 def test_each_index_gives_the_pixels_of_its_file(impl, fw, tmp_path, rng):
     """Files of several sizes, all read before any is looked at."""
     pictures = [picture(rng, *size) for size in [(1, 1), (5, 7), (1, 9), (37, 53), (4, 4)]]
@@ -129,7 +137,7 @@ def test_each_index_gives_the_pixels_of_its_file(impl, fw, tmp_path, rng):
         close(fw, item, pixels / 255, of=f"item {index}")
 
 
-@level(2, "pixels", points=2)
+@pixels_level
 def test_a_real_photo_in_jpeg(impl, fw, tmp_path):
     """One of the sample images that scikit-learn brings; the package need not be imported for it."""
     photo = Path(find_spec("sklearn").origin).parent / "datasets" / "images" / "china.jpg"
@@ -137,7 +145,7 @@ def test_a_real_photo_in_jpeg(impl, fw, tmp_path):
     close(fw, impl.ImageFolder(tmp_path)[0], np.asarray(Image.open(photo)) / 255, of="the photo", atol=JPEG)
 
 
-@level(2, "pixels", points=2)
+@pixels_level
 def test_what_a_file_holds_decides_and_not_its_extension(impl, fw, tmp_path, rng):
     pixels, file = picture(rng), encoded(picture(rng, 16, 8), "JPEG")
     (tmp_path / "a.jpg").write_bytes(encoded(pixels, "PNG"))
@@ -147,7 +155,7 @@ def test_what_a_file_holds_decides_and_not_its_extension(impl, fw, tmp_path, rng
     close(fw, dataset[1], np.asarray(Image.open(io.BytesIO(file))) / 255, of="a JPEG file called b.png", atol=JPEG)
 
 
-@level(2, "pixels", points=2)
+@pixels_level
 def test_indices_count_from_both_ends_and_stop_there(impl, fw, tmp_path, rng):
     pictures = write_numbered(tmp_path, rng, 3)
     dataset = impl.ImageFolder(tmp_path)
@@ -163,7 +171,7 @@ def test_indices_count_from_both_ends_and_stop_there(impl, fw, tmp_path, rng):
 # ---------------------------------------------------------------------- level 3
 
 
-@level(3, "all to RGB")
+@all_rgb
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_a_grey_file_has_three_equal_channels(impl, fw, tmp_path, rng, kind):
     file = encoded(rng.integers(0, 256, size=(8, 16), dtype="uint8"), kind)
@@ -173,7 +181,7 @@ def test_a_grey_file_has_three_equal_channels(impl, fw, tmp_path, rng, kind):
     close(fw, impl.ImageFolder(tmp_path)[0], expected, of="a grey image", atol=1e-6 if kind == "PNG" else JPEG)
 
 
-@level(3, "all to RGB")
+@all_rgb
 def test_a_grey_file_of_16_bits_is_not_cut_off(impl, fw, tmp_path, rng):
     """Scanners, microscopes and depth cameras write such files. Eight of the bits are enough."""
     grey = rng.integers(0, 65536, size=(5, 9)).astype("uint16")
@@ -183,7 +191,7 @@ def test_a_grey_file_of_16_bits_is_not_cut_off(impl, fw, tmp_path, rng):
     close(fw, impl.ImageFolder(tmp_path)[0], expected, of="a grey image of 16 bits", atol=0.005)
 
 
-@level(3, "all to RGB")
+@all_rgb
 def test_a_palette_file_has_the_colours_of_its_palette(impl, fw, tmp_path, rng):
     colours, places = rng.integers(0, 256, size=(7, 3), dtype="uint8"), rng.integers(7, size=(9, 5), dtype="uint8")
     image = Image.fromarray(places).convert("P")
@@ -192,14 +200,14 @@ def test_a_palette_file_has_the_colours_of_its_palette(impl, fw, tmp_path, rng):
     close(fw, impl.ImageFolder(tmp_path)[0], colours[places] / 255, of="a palette image")
 
 
-@level(3, "all to RGB")
+@all_rgb
 def test_a_black_and_white_file_has_zeros_and_ones(impl, fw, tmp_path, rng):
     white = rng.integers(0, 2, size=(5, 11)).astype(bool)
     Image.fromarray(white).save(tmp_path / "bits.png")
     close(fw, impl.ImageFolder(tmp_path)[0], np.repeat(white[..., None], 3, axis=-1), of="a black and white image")
 
 
-@level(3, "all to RGB")
+@all_rgb
 @pytest.mark.parametrize("channels", [2, 4], ids=["grey", "colour"])
 def test_transparency_is_dropped(impl, fw, tmp_path, rng, channels):
     pixels = rng.integers(0, 256, size=(6, 7, channels), dtype="uint8")
@@ -211,7 +219,7 @@ def test_transparency_is_dropped(impl, fw, tmp_path, rng, channels):
 # ---------------------------------------------------------------------- level 4
 
 
-@level(4, "transforms, on demand")
+@transforms_demand
 def test_a_transform_makes_the_item_of_the_image(impl, fw, tmp_path, rng):
     pictures = write_numbered(tmp_path, rng, 2)
     seen, items = [], [object(), {"a": 1}]
@@ -229,7 +237,7 @@ def test_a_transform_makes_the_item_of_the_image(impl, fw, tmp_path, rng):
         close(fw, seen[index], pictures[index], of="what the transform is called with")
 
 
-@level(4, "transforms, on demand")
+@transforms_demand
 def test_a_transform_runs_each_time_an_image_is_asked_for(impl, fw, tmp_path, rng):
     """Otherwise a random augmentation would be the same in every epoch."""
     (pixels,) = write_numbered(tmp_path, rng, 1)
@@ -239,7 +247,7 @@ def test_a_transform_runs_each_time_an_image_is_asked_for(impl, fw, tmp_path, rn
         close(fw, dataset[0], pixels * factor, of=f"the item whose transform multiplies by {factor}")
 
 
-@level(4, "transforms, on demand")
+@transforms_demand
 def test_a_file_is_read_when_it_is_asked_for(impl, fw, tmp_path, rng):
     write_numbered(tmp_path, rng, 2)
     dataset = impl.ImageFolder(tmp_path)
@@ -248,7 +256,7 @@ def test_a_file_is_read_when_it_is_asked_for(impl, fw, tmp_path, rng):
         close(fw, dataset[0], pictures[0], of=f"item 0, whose file has changed {when}")
 
 
-@level(4, "transforms, on demand")
+@transforms_demand
 def test_writing_into_an_item_changes_no_other(impl, fw, tmp_path, rng):
     """As a transform in place would: only PyTorch's tensors can be written to."""
     pictures = write_numbered(tmp_path, rng, 1)
@@ -262,7 +270,7 @@ def test_writing_into_an_item_changes_no_other(impl, fw, tmp_path, rng):
 # ---------------------------------------------------------------------- level 5
 
 
-@level(5, "corrupt files raise", points=2)
+@corrupt_files_raise
 @pytest.mark.parametrize("kind", CORRUPT)
 def test_a_corrupt_file_raises_when_it_is_asked_for(impl, fw, tmp_path, rng, kind):
     """An error that names the file; its neighbours can still be read."""
@@ -280,7 +288,7 @@ def test_a_corrupt_file_raises_when_it_is_asked_for(impl, fw, tmp_path, rng, kin
     close(fw, dataset[2], pictures[1], of="the item after a corrupt one")
 
 
-@level(5, "corrupt files raise", points=2)
+@corrupt_files_raise
 def test_a_file_that_has_gone_is_not_called_corrupt(impl, tmp_path, rng):
     write_numbered(tmp_path, rng, 2)
     dataset = impl.ImageFolder(tmp_path)
@@ -289,7 +297,7 @@ def test_a_file_that_has_gone_is_not_called_corrupt(impl, tmp_path, rng):
         dataset[1]
 
 
-@level(5, "corrupt files raise", points=2)
+@corrupt_files_raise
 @pytest.mark.parametrize("error", [KeyError, OSError, SyntaxError])
 def test_an_error_of_the_transform_comes_through(impl, tmp_path, rng, error):
     write_numbered(tmp_path, rng, 1)
@@ -307,7 +315,7 @@ def test_an_error_of_the_transform_comes_through(impl, tmp_path, rng, error):
 # ---------------------------------------------------------------------- level 6
 
 
-@level(6, "corrupt files skipped", points=2)
+@corrupt_files_skipped
 def test_corrupt_files_are_left_out_and_told(impl, fw, tmp_path, rng):
     pictures = write_numbered(tmp_path, rng, 3)
     bad = [f"00{letter}.jpg" for letter in "abcdef"]
@@ -326,7 +334,7 @@ def test_corrupt_files_are_left_out_and_told(impl, fw, tmp_path, rng):
         close(fw, dataset[index], pictures[index], of=f"item {index}")
 
 
-@level(6, "corrupt files skipped", points=2)
+@corrupt_files_skipped
 def test_sound_files_are_not_warned_of(impl, fw, tmp_path, rng):
     pictures, called = write_numbered(tmp_path, rng, 2), []
     with warnings.catch_warnings(record=True) as told:
@@ -341,7 +349,7 @@ def test_sound_files_are_not_warned_of(impl, fw, tmp_path, rng):
     close(fw, impl.ImageFolder(tmp_path, on_corrupt="skip")[1], pictures[1], of="item 1")
 
 
-@level(6, "corrupt files skipped", points=2)
+@corrupt_files_skipped
 @pytest.mark.filterwarnings("ignore")
 def test_all_files_may_be_corrupt(impl, tmp_path, rng):
     for name in ("a.png", "b.jpg"):
@@ -350,7 +358,7 @@ def test_all_files_may_be_corrupt(impl, tmp_path, rng):
     assert len(dataset) == 0 and names(dataset.corrupt) == ["a.png", "b.jpg"], "both files are corrupt"
 
 
-@level(6, "corrupt files skipped", points=2)
+@corrupt_files_skipped
 def test_a_file_that_breaks_later_raises(impl, fw, tmp_path, rng):
     """Whoever skips has decoded every file once, and keeps none of it."""
     write_numbered(tmp_path, rng, 2)
@@ -365,7 +373,7 @@ def test_a_file_that_breaks_later_raises(impl, fw, tmp_path, rng):
 # ---------------------------------------------------------------------- level 7
 
 
-@level(7, "batches and workers", points=2)
+@batches_workers
 @pytest.mark.parametrize("number, batch_size", [(7, 3), (4, 2), (2, 5), (0, 2)])
 def test_batches_hold_every_image_in_order(impl, fw, tmp_path, rng, number, batch_size):
     """In two passes, with a transform that counts: it runs once for each image of each pass."""
@@ -386,7 +394,7 @@ def test_batches_hold_every_image_in_order(impl, fw, tmp_path, rng, number, batc
     assert len(called) == 2 * number, f"two passes over {number} images ran the transform {len(called)} times"
 
 
-@level(7, "batches and workers", points=2)
+@batches_workers
 def test_a_corrupt_file_in_a_batch_is_named(impl, tmp_path, rng):
     write_numbered(tmp_path, rng, 3)
     (tmp_path / "01.png").write_bytes(corrupt_file(rng, "short png"))
@@ -395,7 +403,7 @@ def test_a_corrupt_file_in_a_batch_is_named(impl, tmp_path, rng):
     assert "01.png" in str(caught.value), f"the error must name 01.png; it says: {str(caught.value)[:200]}"
 
 
-@level(7, "batches and workers", points=2)
+@batches_workers
 def test_threads_may_ask_at_once(impl, fw, tmp_path, rng):
     """Eight threads, in step before each access, and each wants another image."""
     pictures = write_numbered(tmp_path, rng, 8, height=40, width=30)
@@ -414,7 +422,7 @@ def test_threads_may_ask_at_once(impl, fw, tmp_path, rng):
                 close(fw, item, pictures[index], of=f"item {index}, asked for by one of eight threads")
 
 
-@level(7, "batches and workers", points=2)
+@batches_workers
 @pytest.mark.parametrize("transform", [operator.neg, None], ids=["transform", "plain"])
 def test_a_dataset_survives_pickle(impl, fw, tmp_path, rng, transform):
     """Also after it was used: nothing that cannot be sent may stick to it."""
@@ -436,7 +444,7 @@ def spawned():
 
 
 @pytest.mark.timeout(60)  # a process that is spawned imports PyTorch
-@level(7, "batches and workers", points=2)
+@batches_workers
 def test_workers_give_the_same_batches(impl, fw, tmp_path, rng, spawned):
     """In PyTorch the worker is a process. In TensorFlow two threads: the first image waits for the second."""
     pictures = write_numbered(tmp_path, rng, 5)

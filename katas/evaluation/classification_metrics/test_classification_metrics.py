@@ -9,6 +9,14 @@ import pytest
 
 from dojo import level
 
+shapes_refusals = level(1, "shapes and refusals")
+one_class_time = level(2, "one class at a time", points=2)
+averages = level(3, "averages", points=2)
+nothing_divide = level(4, "nothing to divide by", points=2)
+sample_weights = level(5, "sample weights", points=2)
+any_labels_no = level(6, "any labels, no loops")
+model_batches = level(7, "a model in batches", points=2)
+
 AVERAGES = [None, "micro", "macro", "weighted"]
 METRICS = ["precision", "recall", "f_beta"]
 EACH_AVERAGE = pytest.mark.parametrize("average", AVERAGES, ids=["per class", "micro", "macro", "weighted"])
@@ -100,13 +108,13 @@ def labels_of(rng, count, classes, right=0.5):
 # -------------------------------------------------------------------- 1 shapes and refusals
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @pytest.mark.parametrize(("count", "classes"), [(1, 1), (7, 2), (41, 5)])
 def test_accuracy_is_the_share_that_is_right(impl, fw, rng, count, classes):
     check(impl, fw, "accuracy", *labels_of(rng, count, classes))
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @pytest.mark.parametrize("metric", ["accuracy", *METRICS])
 @pytest.mark.parametrize(
     "shapes",
@@ -118,7 +126,7 @@ def test_labels_that_do_not_fit_are_refused(impl, fw, metric, shapes):
         getattr(impl, metric)(*(np.zeros(shape, int) for shape in shapes))
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @pytest.mark.parametrize("metric", ["accuracy", *METRICS])
 @pytest.mark.parametrize(
     "weight",
@@ -130,7 +138,7 @@ def test_weights_that_do_not_fit_are_refused(impl, fw, metric, weight):
         getattr(impl, metric)(np.array([0, 1, 1]), np.array([0, 1, 0]), sample_weight=weight)
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @EACH_METRIC
 @pytest.mark.parametrize("average", ["binary", "mean", "Macro"])
 def test_an_unknown_average_is_refused(impl, fw, metric, average):
@@ -138,7 +146,7 @@ def test_an_unknown_average_is_refused(impl, fw, metric, average):
         getattr(impl, metric)(np.array([0, 1]), np.array([0, 0]), average=average)
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 def test_a_negative_beta_is_refused(impl, fw):
     with pytest.raises(ValueError):
         impl.f_beta(np.array([0, 1]), np.array([0, 0]), beta=-1.0)
@@ -147,20 +155,20 @@ def test_a_negative_beta_is_refused(impl, fw):
 # -------------------------------------------------------------------- 2 one class at a time
 
 
-@level(2, "one class at a time", points=2)
+@one_class_time
 @EACH_METRIC
 @pytest.mark.parametrize(("count", "classes"), [(3, 1), (11, 2), (60, 3), (101, 7)])
 def test_each_class_has_its_score(impl, fw, rng, metric, count, classes):
     check(impl, fw, metric, *labels_of(rng, count, classes), average=None)
 
 
-@level(2, "one class at a time", points=2)
+@one_class_time
 @pytest.mark.parametrize("beta", [0.0, 0.5, 2.0, 3.0])
 def test_beta_weighs_recall_against_precision(impl, fw, rng, beta):
     check(impl, fw, "f_beta", *labels_of(rng, 80, 4), beta=beta, average=None)
 
 
-@level(2, "one class at a time", points=2)
+@one_class_time
 def test_a_perfect_prediction_scores_one(impl, fw, rng):
     y_true, _ = labels_of(rng, 30, 4)
     for metric in METRICS:
@@ -170,7 +178,7 @@ def test_a_perfect_prediction_scores_one(impl, fw, rng):
 # -------------------------------------------------------------------- 3 averages
 
 
-@level(3, "averages", points=2)
+@averages
 @EACH_METRIC
 @EACH_AVERAGE
 @pytest.mark.parametrize(("count", "classes"), [(12, 2), (101, 6)])
@@ -178,13 +186,13 @@ def test_each_average_is_the_official_one(impl, fw, rng, metric, average, count,
     check_both(impl, fw, metric, *labels_of(rng, count, classes), average=average)
 
 
-@level(3, "averages", points=2)
+@averages
 @pytest.mark.parametrize("average", ["micro", "macro", "weighted"])
 def test_an_average_of_f_is_not_the_f_of_averages(impl, fw, rng, average):
     check(impl, fw, "f_beta", *labels_of(rng, 60, 5, right=0.3), beta=2.0, average=average)
 
 
-@level(3, "averages", points=2)
+@averages
 @EACH_METRIC
 def test_the_mean_over_the_classes_is_the_default(impl, fw, rng, metric):
     check(impl, fw, metric, *labels_of(rng, 50, 3))
@@ -201,7 +209,7 @@ UNDEFINED = {
 }
 
 
-@level(4, "nothing to divide by", points=2)
+@nothing_divide
 @EACH_METRIC
 @EACH_AVERAGE
 @pytest.mark.parametrize("labels", UNDEFINED.values(), ids=UNDEFINED)
@@ -210,7 +218,7 @@ def test_nothing_divided_by_nothing_is_what_was_asked_for(impl, fw, metric, aver
         check(impl, fw, metric, *labels, average=average, zero_division=zero_division)
 
 
-@level(4, "nothing to divide by", points=2)
+@nothing_divide
 @EACH_METRIC
 @EACH_AVERAGE
 @pytest.mark.parametrize("labels", UNDEFINED.values(), ids=UNDEFINED)
@@ -218,7 +226,7 @@ def test_what_is_undefined_can_be_left_out(impl, fw, metric, average, labels):
     check_both(impl, fw, metric, *labels, average=average, zero_division=np.nan)
 
 
-@level(4, "nothing to divide by", points=2)
+@nothing_divide
 @EACH_METRIC
 def test_the_default_is_zero(impl, fw, metric):
     for labels in UNDEFINED.values():
@@ -230,7 +238,7 @@ def test_the_default_is_zero(impl, fw, metric):
         )
 
 
-@level(4, "nothing to divide by", points=2)
+@nothing_divide
 @EACH_METRIC
 @EACH_AVERAGE
 @pytest.mark.filterwarnings("error")
@@ -245,7 +253,7 @@ def test_nobody_is_warned_of_a_division(impl, fw, metric, average):
 # -------------------------------------------------------------------- 5 sample weights
 
 
-@level(5, "sample weights", points=2)
+@sample_weights
 @pytest.mark.parametrize("metric", ["accuracy", *METRICS])
 @EACH_AVERAGE
 def test_a_sample_counts_its_weight(impl, fw, rng, metric, average):
@@ -255,7 +263,7 @@ def test_a_sample_counts_its_weight(impl, fw, rng, metric, average):
     )
 
 
-@level(5, "sample weights", points=2)
+@sample_weights
 @EACH_METRIC
 @EACH_AVERAGE
 def test_a_weight_of_three_is_three_samples(impl, fw, rng, metric, average):
@@ -266,7 +274,7 @@ def test_a_weight_of_three_is_three_samples(impl, fw, rng, metric, average):
     fw.close(weighted, np.array(expected, "float64"), of=f"{metric} with weights", dtype="float64")
 
 
-@level(5, "sample weights", points=2)
+@sample_weights
 @EACH_METRIC
 @EACH_AVERAGE
 @pytest.mark.parametrize("zero_division", [0.0, 1.0, np.nan])
@@ -277,7 +285,7 @@ def test_a_class_without_weight_is_undefined(impl, fw, metric, average, zero_div
     check(impl, fw, metric, y_true, y_pred, average=average, sample_weight=weight)
 
 
-@level(5, "sample weights", points=2)
+@sample_weights
 @pytest.mark.parametrize("metric", ["accuracy", *METRICS])
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "float16", "float32", "float64"])
 def test_weights_of_any_dtype_are_summed_in_float64(impl, fw, rng, metric, dtype):
@@ -288,7 +296,7 @@ def test_weights_of_any_dtype_are_summed_in_float64(impl, fw, rng, metric, dtype
     fw.close(found, expected, of=f"{metric} with {dtype} weights", dtype="float64")
 
 
-@level(5, "sample weights", points=2)
+@sample_weights
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_only_ratios_of_weights_matter(impl, fw, rng, scale):
     y_true, y_pred = labels_of(rng, 50, 3)
@@ -310,7 +318,7 @@ NAMES = {
 }
 
 
-@level(6, "any labels, no loops")
+@any_labels_no
 @EACH_METRIC
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 def test_labels_may_be_anything_that_sorts(impl, fw, rng, metric, names):
@@ -319,7 +327,7 @@ def test_labels_may_be_anything_that_sorts(impl, fw, rng, metric, names):
     check(impl, fw, metric, y_true, y_pred, average="weighted")
 
 
-@level(6, "any labels, no loops")
+@any_labels_no
 @EACH_METRIC
 def test_labels_of_two_dtypes_and_strides_are_the_same_labels(impl, fw, rng, metric):
     y_true, y_pred = labels_of(rng, 40, 4)
@@ -330,7 +338,7 @@ def test_labels_of_two_dtypes_and_strides_are_the_same_labels(impl, fw, rng, met
     check(impl, fw, metric, words[:2][[0, 1, 1, 0]].astype("<U3"), words[[0, 1, 2, 2]], average=None)
 
 
-@level(6, "any labels, no loops")
+@any_labels_no
 @EACH_METRIC
 def test_no_loop_over_samples_or_classes(impl, fw, rng, metric):
     few = fw.count_ops(getattr(impl, metric), *labels_of(rng, 12, 2))
@@ -338,7 +346,7 @@ def test_no_loop_over_samples_or_classes(impl, fw, rng, metric):
     assert many <= few, f"{many} lines run for 3000 samples of 300 classes, {few} for 12 samples of 2"
 
 
-@level(6, "any labels, no loops")
+@any_labels_no
 @EACH_METRIC
 def test_many_classes_need_no_table(impl, fw, rng, metric):
     """20 000 classes and samples: a table of one against the other has 400 million entries."""
@@ -367,7 +375,7 @@ def check_evaluation(impl, fw, predict, batches, y_true, scores, weight=None, **
         fw.close(np.float64(found[name]), np.float64(expected), of=name, dtype="float64")
 
 
-@level(7, "a model in batches", points=2)
+@model_batches
 @pytest.mark.parametrize("average", ["micro", "macro", "weighted"])
 @pytest.mark.parametrize("lengths", [[60], [20, 20, 20], [25, 25, 10], [1, 58, 1], [7] * 8 + [4]])
 def test_the_batches_do_not_matter(impl, fw, rng, average, lengths):
@@ -377,7 +385,7 @@ def test_the_batches_do_not_matter(impl, fw, rng, average, lengths):
     check_evaluation(impl, fw, lambda x: x, batches, y_true, scores, average=average)
 
 
-@level(7, "a model in batches", points=2)
+@model_batches
 @pytest.mark.parametrize("average", ["micro", "macro", "weighted"])
 def test_the_weights_of_samples_arrive(impl, fw, rng, average):
     y_true, scores, weight = labels_of(rng, 60, 4)[0], rng.standard_normal((60, 4)), rng.exponential(size=60)
@@ -385,7 +393,7 @@ def test_the_weights_of_samples_arrive(impl, fw, rng, average):
     check_evaluation(impl, fw, lambda x: x, batches, y_true, scores, weight, average=average)
 
 
-@level(7, "a model in batches", points=2)
+@model_batches
 @pytest.mark.parametrize("zero_division", [0.0, 1.0, np.nan])
 def test_the_choice_for_undefined_scores_arrives(impl, fw, zero_division):
     y_true, scores = np.array([0, 0, 1, 1]), np.eye(4)[[0, 2, 1, 2]]
@@ -394,7 +402,7 @@ def test_the_choice_for_undefined_scores_arrives(impl, fw, zero_division):
     check_evaluation(impl, fw, lambda x: x, batches, y_true, scores)
 
 
-@level(7, "a model in batches", points=2)
+@model_batches
 def test_a_generator_is_read_once_and_the_model_called_once_a_batch(impl, fw, rng):
     y_true, scores, lengths = labels_of(rng, 23, 3)[0], rng.standard_normal((23, 3)), []
 
@@ -407,20 +415,20 @@ def test_a_generator_is_read_once_and_the_model_called_once_a_batch(impl, fw, rn
     assert lengths == [10, 10, 3], f"the model saw batches of {lengths} samples instead of [10, 10, 3]"
 
 
-@level(7, "a model in batches", points=2)
+@model_batches
 @pytest.mark.parametrize("average", [None, "binary"])
 def test_an_average_that_gives_no_number_is_refused(impl, fw, rng, average):
     with pytest.raises(ValueError):
         impl.evaluate(lambda x: x, [(np.eye(3), np.arange(3))], average=average)
 
 
-@level(7, "a model in batches", points=2)
+@model_batches
 def test_no_batch_at_all_is_refused(impl, fw):
     with pytest.raises(ValueError):
         impl.evaluate(lambda x: x, iter([]))
 
 
-@level(7, "a model in batches", points=2)
+@model_batches
 def test_digits_told_apart_by_their_nearest_mean(impl, fw):
     """Real digits: the means of 1000 score the other 797. Who always says 1 has a tenth of the accuracy right."""
     from sklearn.datasets import load_digits

@@ -5,6 +5,15 @@ import pytest
 
 from dojo import level
 
+shapes_refusals = level(1, "shapes and refusals")
+one_batch = level(2, "one batch", points=2)
+any_batching = level(3, "any batching", points=3)
+sample_weights = level(4, "sample weights", points=2)
+reset_merge = level(5, "reset and merge", points=2)
+long_streams_odd = level(6, "long streams, odd numbers")
+no_loops_no = level(7, "no loops, no growth")
+home_framework = level(8, "at home in the framework")
+
 AVERAGES = [None, "micro", "macro", "weighted"]
 NAMES = ["per class", "micro", "macro", "weighted"]
 every_average = pytest.mark.parametrize("average", AVERAGES, ids=NAMES)
@@ -43,14 +52,14 @@ def feed(fw, metric, batch_size, *columns):
 # ---------------------------------------------------------------------- level 1
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @every_average
 def test_nothing_counted_scores_zero(impl, fw, average):
     expected = full_data_f1(np.zeros(0, int), np.zeros((0, 3)), average)
     fw.close(impl.F1Score(3, average).result(), expected, of="result of a new metric")
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @every_average
 def test_right_predictions_score_one(impl, fw, average):
     metric = impl.F1Score(4, average)
@@ -58,7 +67,7 @@ def test_right_predictions_score_one(impl, fw, average):
     fw.close(metric.result(), np.ones(4) if average is None else np.float64(1), of="result of right predictions")
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @pytest.mark.parametrize(
     "arguments", [(3, "mean"), (3, "binary"), (1, "macro"), (0, None)], ids=["mean", "binary", "one class", "no class"]
 )
@@ -67,7 +76,7 @@ def test_a_metric_that_makes_no_sense_is_refused(impl, fw, arguments):
         impl.F1Score(*arguments)
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @pytest.mark.parametrize(
     "shapes",
     [((5,), (5, 4), None), ((5,), (6, 3), None), ((5, 1), (5, 3), None), ((5, 2), (5, 2, 3), None), ((5,), (5,), None),
@@ -85,7 +94,7 @@ def test_arguments_that_do_not_fit_are_refused(impl, fw, shapes):
 # ---------------------------------------------------------------------- level 2
 
 
-@level(2, "one batch", points=2)
+@one_batch
 @every_average
 @pytest.mark.parametrize("samples, classes", [(40, 3), (31, 2), (9, 7), (1, 2)])
 def test_one_batch_gives_the_formula(impl, fw, rng, average, samples, classes):
@@ -95,7 +104,7 @@ def test_one_batch_gives_the_formula(impl, fw, rng, average, samples, classes):
     fw.close(metric.result(), full_data_f1(y_true, y_pred, average))
 
 
-@level(2, "one batch", points=2)
+@one_batch
 @every_average
 def test_a_class_that_never_occurs_scores_zero(impl, fw, rng, average):
     """Of five classes one is never there, one never predicted, and one neither."""
@@ -106,7 +115,7 @@ def test_a_class_that_never_occurs_scores_zero(impl, fw, rng, average):
     fw.close(metric.result(), full_data_f1(y_true, y_pred, average))
 
 
-@level(2, "one batch", points=2)
+@one_batch
 @every_average
 def test_no_hit_at_all_scores_zero(impl, fw, average):
     metric = impl.F1Score(3, average)
@@ -114,7 +123,7 @@ def test_no_hit_at_all_scores_zero(impl, fw, average):
     fw.close(metric.result(), np.zeros(3) if average is None else np.float64(0))
 
 
-@level(2, "one batch", points=2)
+@one_batch
 def test_the_average_is_macro_unless_told(impl, fw, rng):
     y_true, y_pred = stream(rng, 20, 4)
     metric = impl.F1Score(4)
@@ -125,7 +134,7 @@ def test_the_average_is_macro_unless_told(impl, fw, rng):
 # ---------------------------------------------------------------------- level 3
 
 
-@level(3, "any batching", points=3)
+@any_batching
 @every_average
 @pytest.mark.parametrize("batch_size", [1, 8], ids=["ones", "eights"])
 def test_any_batch_size_gives_the_value_of_all_samples(impl, fw, rng, average, batch_size):
@@ -135,7 +144,7 @@ def test_any_batch_size_gives_the_value_of_all_samples(impl, fw, rng, average, b
     fw.close(metric.result(), full_data_f1(*columns, average))
 
 
-@level(3, "any batching", points=3)
+@any_batching
 @every_average
 def test_the_result_may_be_read_after_each_batch(impl, fw, rng, average):
     """Uneven batches, one of them empty, the classes in order: the value is always that of all samples so far."""
@@ -150,7 +159,7 @@ def test_the_result_may_be_read_after_each_batch(impl, fw, rng, average):
         fw.close(metric.result(), expected, of=f"result after {stop} samples, read once more")
 
 
-@level(3, "any batching", points=3)
+@any_batching
 def test_arguments_are_not_written_to(impl, fw, rng):
     arrays = [*stream(rng, 12, 3), rng.uniform(0.1, 2, size=12)]
     tensors = [fw.array(array) for array in arrays]
@@ -164,7 +173,7 @@ def test_arguments_are_not_written_to(impl, fw, rng):
 # ---------------------------------------------------------------------- level 4
 
 
-@level(4, "sample weights", points=2)
+@sample_weights
 @every_average
 def test_a_sample_counts_as_much_as_it_weighs(impl, fw, rng, average):
     columns = (*stream(rng, 45, 4), rng.uniform(0, 5, size=45))
@@ -173,7 +182,7 @@ def test_a_sample_counts_as_much_as_it_weighs(impl, fw, rng, average):
     fw.close(metric.result(), full_data_f1(*columns[:2], average, columns[2]))
 
 
-@level(4, "sample weights", points=2)
+@sample_weights
 @every_average
 def test_without_weights_each_sample_of_a_batch_weighs_one(impl, fw, rng, average):
     y_true, y_pred = stream(rng, 40, 3)
@@ -184,7 +193,7 @@ def test_without_weights_each_sample_of_a_batch_weighs_one(impl, fw, rng, averag
     fw.close(metric.result(), full_data_f1(y_true, y_pred, average, weight))
 
 
-@level(4, "sample weights", points=2)
+@sample_weights
 @every_average
 def test_samples_of_no_weight_are_as_if_absent(impl, fw, rng, average):
     y_true, y_pred = stream(rng, 30, 3)
@@ -199,7 +208,7 @@ def test_samples_of_no_weight_are_as_if_absent(impl, fw, rng, average):
 # ---------------------------------------------------------------------- level 5
 
 
-@level(5, "reset and merge", points=2)
+@reset_merge
 @every_average
 def test_a_reset_forgets_everything(impl, fw, rng, average):
     metric = impl.F1Score(3, average)
@@ -211,7 +220,7 @@ def test_a_reset_forgets_everything(impl, fw, rng, average):
     fw.close(metric.result(), full_data_f1(*columns, average), of="result of what came after a reset")
 
 
-@level(5, "reset and merge", points=2)
+@reset_merge
 def test_two_metrics_count_apart(impl, fw, rng):
     first, second = impl.F1Score(3), impl.F1Score(3)
     one, other = stream(rng, 20, 3), stream(rng, 20, 3)
@@ -221,7 +230,7 @@ def test_two_metrics_count_apart(impl, fw, rng):
     fw.close(second.result(), full_data_f1(*other, "macro"), of="result of the second of two metrics")
 
 
-@level(5, "reset and merge", points=2)
+@reset_merge
 @every_average
 def test_merged_metrics_give_the_value_of_all_samples(impl, fw, rng, average):
     """Three workers and one that saw nothing, from a generator; then the merged metric counts on."""
@@ -240,7 +249,7 @@ def test_merged_metrics_give_the_value_of_all_samples(impl, fw, rng, average):
     fw.close(metric.result(), expected, of="result of a batch after the merge")
 
 
-@level(5, "reset and merge", points=2)
+@reset_merge
 def test_merged_metrics_stay_as_they_were(impl, fw, rng):
     """Also when the one that they were merged into counts on, or is reset."""
     metric, other = impl.F1Score(3), impl.F1Score(3)
@@ -253,7 +262,7 @@ def test_merged_metrics_stay_as_they_were(impl, fw, rng):
     fw.close(other.result(), full_data_f1(*columns, "macro"), of="result of a metric that was merged into another")
 
 
-@level(5, "reset and merge", points=2)
+@reset_merge
 def test_a_metric_of_other_classes_is_not_merged(impl, fw, rng):
     metric, fitting, other = impl.F1Score(3), impl.F1Score(3), impl.F1Score(4)
     columns = stream(rng, 20, 3)
@@ -267,7 +276,7 @@ def test_a_metric_of_other_classes_is_not_merged(impl, fw, rng):
 # ---------------------------------------------------------------------- level 6
 
 
-@level(6, "long streams, odd numbers")
+@long_streams_odd
 @pytest.mark.parametrize("batch_size", [1, 202], ids=["one by one", "in one batch"])
 def test_a_long_stream_is_counted_to_the_end(impl, fw, batch_size):
     """A hit of weight 2²⁴ in both classes, and then 200 misses of weight 1: none may be lost."""
@@ -280,7 +289,7 @@ def test_a_long_stream_is_counted_to_the_end(impl, fw, batch_size):
     fw.close(metric.result(), expected, of=f"result after 2²⁴ hits and {misses} misses", rtol=1e-6, atol=0)
 
 
-@level(6, "long streams, odd numbers")
+@long_streams_odd
 @pytest.mark.parametrize("dtype", ["float16", "float64", "int64", "bool"])
 def test_weights_may_be_of_any_dtype(impl, fw, rng, dtype):
     """3000 weights up to 100 sum to more than float16 can hold."""
@@ -291,7 +300,7 @@ def test_weights_may_be_of_any_dtype(impl, fw, rng, dtype):
     fw.close(metric.result(), full_data_f1(y_true, y_pred, "macro", weight), of=f"result with weights of {dtype}")
 
 
-@level(6, "long streams, odd numbers")
+@long_streams_odd
 @every_average
 def test_only_the_ratios_of_the_weights_matter(impl, fw, rng, average):
     y_true, y_pred = stream(rng, 40, 3)
@@ -302,7 +311,7 @@ def test_only_the_ratios_of_the_weights_matter(impl, fw, rng, average):
     fw.close(metric.result(), expected, of="result with weights of about 1e-12")
 
 
-@level(6, "long streams, odd numbers")
+@long_streams_odd
 def test_a_small_score_is_as_exact_as_a_large_one(impl, fw):
     """One hit among a million misses of each kind: nothing may be added to a denominator."""
     y_true, y_pred, weight = np.array([0, 0, 1]), np.eye(2)[[0, 1, 0]], np.array([1.0, 1e6, 1e6])
@@ -312,7 +321,7 @@ def test_a_small_score_is_as_exact_as_a_large_one(impl, fw):
     fw.close(metric.result(), expected, of="result of one hit among many misses", rtol=1e-4, atol=0)
 
 
-@level(6, "long streams, odd numbers")
+@long_streams_odd
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_scores_are_compared_in_their_own_dtype(impl, fw, dtype):
     """Of two scores one is greater by the least step that the dtype has at 1."""
@@ -326,7 +335,7 @@ def test_scores_are_compared_in_their_own_dtype(impl, fw, dtype):
 # ---------------------------------------------------------------------- level 7
 
 
-@level(7, "no loops, no growth")
+@no_loops_no
 @pytest.mark.parametrize("average", [None, "weighted"], ids=["per class", "weighted"])
 def test_no_loop_runs_over_samples_or_classes(impl, fw, rng, average):
     """As many tensor operations for 500 samples of 40 classes as for seven of three."""
@@ -345,7 +354,7 @@ def test_no_loop_runs_over_samples_or_classes(impl, fw, rng, average):
     assert large[1] <= small[1], f"result runs {large[1]} operations for 40 classes, {small[1]} for three"
 
 
-@level(7, "no loops, no growth")
+@no_loops_no
 def test_no_batch_is_kept(impl, fw, rng):
     """Neither the tensors of a batch nor anything that `result` would have to go through again."""
     import gc
@@ -372,7 +381,7 @@ def test_no_batch_is_kept(impl, fw, rng):
 # ---------------------------------------------------------------------- level 8
 
 
-@level(8, "at home in the framework")
+@home_framework
 def test_counts_are_saved_and_loaded(impl, fw, rng):
     old, new = impl.F1Score(3), impl.F1Score(3)
     columns, more = stream(rng, 30, 3), stream(rng, 9, 3)
@@ -392,7 +401,7 @@ def test_counts_are_saved_and_loaded(impl, fw, rng):
     fw.close(new.result(), full_data_f1(*both, "macro"), of="result of a batch after the loading")
 
 
-@level(8, "at home in the framework")
+@home_framework
 @pytest.mark.parametrize("average", [None, "weighted"], ids=["per class", "weighted"])
 def test_real_digits_are_evaluated_in_batches(impl, fw, rng, average):
     """scikit-learn's digits, scored by the distance to the mean of each class; by Model.evaluate in TensorFlow."""
@@ -426,7 +435,7 @@ def test_real_digits_are_evaluated_in_batches(impl, fw, rng, average):
 
 
 @pytest.mark.gpu
-@level(2, "one batch", points=2)
+@one_batch
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     if gpu.device == "mps":
         pytest.skip("this GPU knows no float64")

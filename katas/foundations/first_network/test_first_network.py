@@ -7,6 +7,14 @@ import pytest
 
 from dojo import level
 
+layers_shapes = level(1, "layers and shapes")
+scores_level = level(2, "scores", points=2)
+two_modes = level(3, "two modes")
+one_step = level(4, "one step", points=2)
+fit = level(5, "a fit", points=2)
+accuracy = level(6, "accuracy")
+real_digits = level(7, "real digits", points=2)
+
 NAMES = ("first", "second", "last")
 RATE = 0.1  # the learning rate, unless a test says otherwise
 
@@ -86,7 +94,7 @@ def check_weights(fw, model, expected, **tolerance):
 SIZES = [(4, 5, 3), (1, 1, 1), (64, 32, 10)]
 
 
-@level(1, "layers and shapes")
+@layers_shapes
 @pytest.mark.parametrize("sizes", SIZES, ids=["small", "ones", "digits"])
 def test_the_network_holds_three_dense_layers(impl, fw, sizes):
     inputs, hidden, classes = sizes
@@ -101,7 +109,7 @@ def test_the_network_holds_three_dense_layers(impl, fw, sizes):
     assert found == expected, f"the model's trainable parameters have the sizes {found}, and should have {expected}"
 
 
-@level(1, "layers and shapes")
+@layers_shapes
 @pytest.mark.parametrize("batch", [1, 7])
 @pytest.mark.parametrize("sizes", SIZES, ids=["small", "ones", "digits"])
 def test_every_sample_gets_a_score_for_every_class(impl, fw, rng, sizes, batch):
@@ -110,21 +118,21 @@ def test_every_sample_gets_a_score_for_every_class(impl, fw, rng, sizes, batch):
     fw.check_dtype(scores, "float32", of="scores")
 
 
-@level(1, "layers and shapes")
+@layers_shapes
 @pytest.mark.parametrize("sizes", [(0, 5, 3), (4, 0, 3), (4, 5, 0), (4, -5, 3)])
 def test_an_impossible_size_is_refused(impl, sizes):
     with pytest.raises(ValueError):
         impl.Network(*sizes)
 
 
-@level(1, "layers and shapes")
+@layers_shapes
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
 def test_an_impossible_rate_is_refused(impl, rate):
     with pytest.raises(ValueError):
         impl.Network(4, 5, 3, rate=rate)
 
 
-@level(1, "layers and shapes")
+@layers_shapes
 @pytest.mark.parametrize("shape", [(2, 3), (2, 5), (4,), (2, 4, 4)])
 def test_features_that_do_not_fit_are_refused(impl, fw, shape):
     model = impl.Network(4, 5, 3)
@@ -135,7 +143,7 @@ def test_features_that_do_not_fit_are_refused(impl, fw, shape):
 # ---------------------------------------------------------------- 2: scores
 
 
-@level(2, "scores", points=2)
+@scores_level
 @pytest.mark.parametrize("batch", [1, 9])
 @pytest.mark.parametrize("sizes", [(5, 6, 3), (1, 1, 1), (2, 30, 7)], ids=["small", "ones", "wide"])
 def test_scores_follow_the_formula(impl, fw, rng, sizes, batch):
@@ -150,7 +158,7 @@ def test_scores_follow_the_formula(impl, fw, rng, sizes, batch):
 # ---------------------------------------------------------------- 3: two modes
 
 
-@level(3, "two modes")
+@two_modes
 @pytest.mark.parametrize("rate", [{}, {"rate": 0.5}, {"rate": 0.0}], ids=["default", "half", "none"])
 def test_units_are_dropped_in_training_only(impl, fw, rng, rate):
     """The last layer is set to hand on what it gets, so that the scores are what is left of the second layer."""
@@ -182,7 +190,7 @@ def test_units_are_dropped_in_training_only(impl, fw, rng, rate):
 # ---------------------------------------------------------------- 4: one step
 
 
-@level(4, "one step", points=2)
+@one_step
 @pytest.mark.parametrize("count", [1, 8])
 def test_a_step_goes_down_the_gradient(impl, fw, rng, count):
     model, weights, features, labels = problem(impl, fw, rng, count)
@@ -200,7 +208,7 @@ def check_number(actual, expected, of):
     assert abs(actual - expected) <= 1e-4 + 1e-4 * abs(expected), f"{of}: should be {expected:.6g} and is {actual:.6g}"
 
 
-@level(4, "one step", points=2)
+@one_step
 def test_gradients_of_before_count_no_more(impl, fw, rng):
     """In PyTorch an earlier backward pass leaves its gradients with the parameters; TensorFlow keeps none."""
     model, weights, features, labels = problem(impl, fw, rng, 8)
@@ -213,7 +221,7 @@ def test_gradients_of_before_count_no_more(impl, fw, rng):
     check_weights(fw, model, expected, rtol=1e-3, atol=1e-4)
 
 
-@level(4, "one step", points=2)
+@one_step
 def test_units_are_dropped_in_a_step(impl, fw, rng):
     """A unit that was dropped leaves its row of the last kernel as it was; without dropout every row moves."""
     model = built(impl, fw, 3, 60, 2, rate=0.5)
@@ -228,7 +236,7 @@ def test_units_are_dropped_in_a_step(impl, fw, rng):
     )
 
 
-@level(4, "one step", points=2)
+@one_step
 @pytest.mark.parametrize("scale", [1e3, 1e-30], ids=["huge", "tiny"])
 def test_extreme_features_give_a_finite_loss(impl, fw, rng, scale):
     model, weights, features, labels = problem(impl, fw, rng, 8)
@@ -238,7 +246,7 @@ def test_extreme_features_give_a_finite_loss(impl, fw, rng, scale):
 
 
 @pytest.mark.gpu
-@level(4, "one step", points=2)
+@one_step
 def test_a_step_can_be_taken_on_the_gpu(impl, gpu, rng):
     with on_device(gpu):
         model, weights, features, labels = problem(impl, gpu, rng, 8)
@@ -269,7 +277,7 @@ def on_device(fw):
 # ---------------------------------------------------------------- 5: a fit
 
 
-@level(5, "a fit", points=2)
+@fit
 @pytest.mark.parametrize(("count", "batch"), [(11, 4), (3, 8), (1, 1)], ids=["uneven", "small", "one"])
 def test_the_loss_of_an_epoch_is_the_mean_over_its_samples(impl, fw, rng, count, batch):
     """The learning rate is zero, so the model stays as it is, and the order of the samples does not matter."""
@@ -284,7 +292,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_samples(impl, fw, rng, count,
     fw.check_unchanged(given[1], labels, of="labels")
 
 
-@level(5, "a fit", points=2)
+@fit
 def test_every_epoch_takes_every_sample_once(impl, fw, rng):
     """Two samples, one at a time: an epoch takes them in one order or the other, and its loss tells in which."""
     model, weights, features, labels = problem(impl, fw, rng, 2)
@@ -307,7 +315,7 @@ def epoch_by_hand(weights, features, labels, order):
     return np.mean(losses), weights
 
 
-@level(5, "a fit", points=2)
+@fit
 def test_the_samples_are_shuffled(impl, fw, rng):
     model, weights, features, labels = problem(impl, fw, rng, 40)
     in_order, _ = epoch_by_hand(weights, features, labels, range(40))
@@ -317,7 +325,7 @@ def test_the_samples_are_shuffled(impl, fw, rng):
     )
 
 
-@level(5, "a fit", points=2)
+@fit
 @pytest.mark.parametrize(("count", "batch", "expected"), [(32, {}, 1), (65, {}, 3), (12, {"batch": 4}, 3)])
 def test_there_is_a_step_for_each_batch(impl, fw, rng, count, batch, expected):
     model, _, features, labels = problem(impl, fw, rng, count)
@@ -340,7 +348,7 @@ def counted_steps(fw, optimizer):
 # ---------------------------------------------------------------- 6: accuracy
 
 
-@level(6, "accuracy")
+@accuracy
 @pytest.mark.parametrize("count", [1, 40])
 def test_accuracy_is_the_share_of_right_answers(impl, fw, rng, count):
     model, weights, features, _ = problem(impl, fw, rng, count, classes=4)
@@ -352,7 +360,7 @@ def test_accuracy_is_the_share_of_right_answers(impl, fw, rng, count):
     check_weights(fw, model, weights)
 
 
-@level(6, "accuracy")
+@accuracy
 def test_accuracy_drops_no_units(impl, fw, rng):
     """With nine units of ten dropped the answers would change from call to call."""
     model, weights, features, _ = problem(impl, fw, rng, 60, rate=0.9)
@@ -362,7 +370,7 @@ def test_accuracy_drops_no_units(impl, fw, rng):
     check_number(found, 1.0, "accuracy of the model's own answers, after a training step, at dropout 0.9")
 
 
-@level(6, "accuracy")
+@accuracy
 def test_all_samples_are_judged_at_once(impl, fw, rng):
     model, _, features, labels = problem(impl, fw, rng, 64)
     one, many = [(fw.array(features[:n]), fw.array(labels[:n])) for n in (1, 64)]
@@ -374,7 +382,7 @@ def test_all_samples_are_judged_at_once(impl, fw, rng):
 # ---------------------------------------------------------------- 7: real digits
 
 
-@level(7, "real digits", points=2)
+@real_digits
 def test_the_digits_are_learned(impl, fw, rng):
     """Training images come sorted by class, as in many a data set. Measured over ten seeds: 92.7 % at the least."""
     from sklearn.datasets import load_digits

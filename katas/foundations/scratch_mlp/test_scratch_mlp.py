@@ -6,6 +6,15 @@ import pytest
 
 from dojo import level
 
+new_network = level(1, "a new network")
+forward = level(2, "forward")
+loss = level(3, "loss")
+gradients = level(4, "gradients", points=3)
+large_logits = level(5, "large logits")
+mini_batches = level(6, "mini-batches", points=2)
+no_loop_over = level(7, "no loop over examples")
+real_digits = level(8, "real digits", points=2)
+
 NAMES = ("hidden_weight", "hidden_bias", "output_weight", "output_bias")
 WIDTHS = {  # examples, inputs, hidden, classes
     "several": (5, 4, 6, 3),
@@ -92,7 +101,7 @@ def case(request, rng):
 # -------------------------------------------------------------------- 1
 
 
-@level(1, "a new network")
+@new_network
 def test_four_arrays_with_their_shapes(impl, fw, rng):
     parameters = impl.initial_parameters(5, 7, 3, rng)
     check_names(parameters, of="initial_parameters")
@@ -101,14 +110,14 @@ def test_four_arrays_with_their_shapes(impl, fw, rng):
         fw.check_dtype(parameters[name], "float64", of=name)
 
 
-@level(1, "a new network")
+@new_network
 def test_the_biases_are_zero(impl, fw, rng):
     parameters = impl.initial_parameters(5, 7, 3, rng)
     fw.close(parameters["hidden_bias"], np.zeros(7), of="hidden_bias", dtype="float64")
     fw.close(parameters["output_bias"], np.zeros(3), of="output_bias", dtype="float64")
 
 
-@level(1, "a new network")
+@new_network
 @pytest.mark.parametrize(("name", "rows"), [("hidden_weight", 300), ("output_weight", 120)])
 def test_the_weights_have_mean_zero_and_variance_two_over_rows(impl, rng, name, rows):
     weight = impl.initial_parameters(300, 120, 200, rng)[name]
@@ -119,7 +128,7 @@ def test_the_weights_have_mean_zero_and_variance_two_over_rows(impl, rng, name, 
         pytest.fail(f"{name}: the mean should be 0 and is {weight.mean():.4f}, with standard deviation {found:.4f}.")
 
 
-@level(1, "a new network")
+@new_network
 def test_the_weights_differ_and_come_from_the_generator_alone(impl, fw):
     first, again, other = (impl.initial_parameters(4, 5, 3, np.random.default_rng(seed)) for seed in (1, 1, 2))
     for name in ("hidden_weight", "output_weight"):
@@ -133,34 +142,34 @@ def test_the_weights_differ_and_come_from_the_generator_alone(impl, fw):
 # -------------------------------------------------------------------- 2
 
 
-@level(2, "forward")
+@forward
 def test_the_hidden_layer(impl, fw, case):
     parameters, x, _ = case
     hidden, _ = impl.forward(parameters, x)
     fw.close(hidden, by_hand(parameters, x)[0], of="hidden", dtype="float64")
 
 
-@level(2, "forward")
+@forward
 def test_the_logarithms_of_the_probabilities(impl, fw, case):
     parameters, x, _ = case
     _, logarithms = impl.forward(parameters, x)
     fw.close(logarithms, by_hand(parameters, x)[1], of="log-probabilities", dtype="float64")
 
 
-@level(2, "forward")
+@forward
 def test_the_most_probable_class_is_predicted(impl, fw, case):
     parameters, x, _ = case
     fw.close(impl.predict(parameters, x), by_hand(parameters, x)[1].argmax(axis=1), of="prediction")
 
 
-@level(2, "forward")
+@forward
 def test_examples_of_another_width_are_refused(impl, rng):
     parameters, x = network(rng, 4, 6, 3), rng.standard_normal((5, 3))
     with pytest.raises(ValueError):
         impl.forward(parameters, x)
 
 
-@level(2, "forward")
+@forward
 def test_the_forward_direction_writes_to_nothing(impl, fw, case):
     parameters, x, _ = case
     given, examples = copied(parameters), x.copy()
@@ -173,7 +182,7 @@ def test_the_forward_direction_writes_to_nothing(impl, fw, case):
 # -------------------------------------------------------------------- 3
 
 
-@level(3, "loss")
+@loss
 @pytest.mark.parametrize("classes", [2, 10])
 def test_a_network_of_zeros_is_as_wrong_as_a_guess(impl, rng, classes):
     """All classes are equally probable: the loss is log(classes), whatever the labels."""
@@ -182,7 +191,7 @@ def test_a_network_of_zeros_is_as_wrong_as_a_guess(impl, rng, classes):
     check_number(impl.loss(zeros, x, labels), np.log(classes), of="loss")
 
 
-@level(3, "loss")
+@loss
 def test_the_mean_of_minus_the_right_logarithms(impl, case):
     parameters, x, labels = case
     check_number(impl.loss(parameters, x, labels), loss_by_hand(parameters, x, labels), of="loss")
@@ -198,7 +207,7 @@ WRONG_LABELS = {
 wrong_labels = pytest.mark.parametrize("labels", WRONG_LABELS.values(), ids=WRONG_LABELS.keys())
 
 
-@level(3, "loss")
+@loss
 @wrong_labels
 def test_labels_that_do_not_fit_are_refused(impl, rng, labels):
     parameters, x = network(rng, 4, 6, 3), rng.standard_normal((3, 4))
@@ -209,7 +218,7 @@ def test_labels_that_do_not_fit_are_refused(impl, rng, labels):
 # -------------------------------------------------------------------- 4
 
 
-@level(4, "gradients", points=3)
+@gradients
 @pytest.mark.parametrize("name", NAMES[::-1])
 def test_the_gradient_agrees_with_finite_differences(impl, fw, case, name):
     parameters, x, labels = case
@@ -219,7 +228,7 @@ def test_the_gradient_agrees_with_finite_differences(impl, fw, case, name):
     fw.close(found[name], expected, of=f"gradient of {name}", dtype="float64", rtol=1e-6, atol=1e-8)
 
 
-@level(4, "gradients", points=3)
+@gradients
 def test_a_unit_that_is_off_learns_nothing(impl, fw, rng):
     parameters, x, labels = network(rng, 4, 6, 3), rng.standard_normal((5, 4)), rng.integers(0, 3, 5)
     parameters["hidden_bias"][[0, 2]] = -100.0
@@ -228,7 +237,7 @@ def test_a_unit_that_is_off_learns_nothing(impl, fw, rng):
     fw.close(found["hidden_bias"][[0, 2]], np.zeros(2), of="gradient of biases that are off", dtype="float64")
 
 
-@level(4, "gradients", points=3)
+@gradients
 def test_the_backward_direction_writes_to_nothing(impl, fw, case):
     parameters, x, labels = case
     given, examples, classes = copied(parameters), x.copy(), labels.copy()
@@ -239,7 +248,7 @@ def test_the_backward_direction_writes_to_nothing(impl, fw, case):
         fw.check_unchanged(given[name], parameters[name], of=name)
 
 
-@level(4, "gradients", points=3)
+@gradients
 @wrong_labels
 def test_no_gradient_for_labels_that_do_not_fit(impl, rng, labels):
     parameters, x = network(rng, 4, 6, 3), rng.standard_normal((3, 4))
@@ -250,7 +259,7 @@ def test_no_gradient_for_labels_that_do_not_fit(impl, rng, labels):
 # -------------------------------------------------------------------- 5
 
 
-@level(5, "large logits")
+@large_logits
 @pytest.mark.parametrize("shift", [1e4, -1e4])
 def test_a_shift_of_all_logits_changes_nothing(impl, fw, rng, shift):
     parameters, x, labels = network(rng, 4, 6, 3), rng.standard_normal((5, 4)), rng.integers(0, 3, 5)
@@ -261,7 +270,7 @@ def test_a_shift_of_all_logits_changes_nothing(impl, fw, rng, shift):
         fw.close(found[name], expected, of=f"gradient of {name}", dtype="float64", rtol=1e-6, atol=1e-8)
 
 
-@level(5, "large logits")
+@large_logits
 def test_large_logits_of_one_example_leave_the_others_alone(impl, fw, rng):
     parameters, x, labels = network(rng, 4, 6, 3), rng.standard_normal((3, 4)), rng.integers(0, 3, 3)
     x[0] *= 1e4
@@ -270,7 +279,7 @@ def test_large_logits_of_one_example_leave_the_others_alone(impl, fw, rng):
     check_number(impl.loss(parameters, x, labels), loss_by_hand(parameters, x, labels), of="loss")
 
 
-@level(5, "large logits")
+@large_logits
 def test_certain_and_wrong_costs_a_finite_price(impl, fw, rng):
     """Class 0 is 10 000 nats ahead; the labels say 1: the loss is 10 000, the gradient at the logits is +1 and -1."""
     parameters, x = network(rng, 4, 6, 3), rng.standard_normal((2, 4))
@@ -285,7 +294,7 @@ def test_certain_and_wrong_costs_a_finite_price(impl, fw, rng):
 # -------------------------------------------------------------------- 6
 
 
-@level(6, "mini-batches", points=2)
+@mini_batches
 @pytest.mark.parametrize(
     ("epochs", "batch_size"),
     [(1, 7), (1, 20), (1, 1), (1, 3), (3, 3)],
@@ -311,7 +320,7 @@ def test_each_batch_takes_a_step(impl, fw, rng, epochs, batch_size):
 # -------------------------------------------------------------------- 7
 
 
-@level(7, "no loop over examples")
+@no_loop_over
 @pytest.mark.parametrize("name", ["forward", "loss", "gradients", "predict"])
 def test_many_examples_take_as_many_lines_as_one(impl, fw, rng, name):
     parameters = network(rng, 4, 6, 3)
@@ -341,7 +350,7 @@ def digits(labels_of):
     return train_test_split(images / 8 - 1, labels, test_size=0.25, stratify=labels, random_state=0)
 
 
-@level(8, "real digits", points=2)
+@real_digits
 def test_ten_digits_are_told_apart(impl):
     """Measured over ten seeds: 96.7 to 98.0 % right. Always naming the most frequent digit: 10 %."""
     x, test_x, labels, test_labels = digits(lambda digit: digit)
@@ -355,7 +364,7 @@ def test_ten_digits_are_told_apart(impl):
         pytest.fail(f"after 100 epochs {right:.1%} of the test digits are right; at least 95 % is asked for.")
 
 
-@level(8, "real digits", points=2)
+@real_digits
 def test_odd_digits_are_told_from_even_ones(impl):
     """Measured over ten seeds: 98.0 to 98.9 % right. Without a hidden layer, logistic regression: 89 %."""
     from sklearn.linear_model import LogisticRegression

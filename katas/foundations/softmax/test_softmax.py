@@ -5,6 +5,15 @@ import pytest
 
 from dojo import level
 
+any_axis_level = level(1, "any axis", points=2)
+temperature_level = level(2, "temperature")
+logarithm = level(3, "logarithm")
+gradients = level(4, "gradients", autograd=True)
+large_logits = level(5, "large logits", points=2)
+minus_infinity = level(6, "minus infinity")
+jacobian_times_vector = level(7, "Jacobian times vector", points=2)
+all_rows_once = level(8, "all rows at once", points=2)
+
 CASES = {
     "one row": ((5,), -1),
     "rows": ((3, 4), -1),
@@ -52,14 +61,14 @@ def check_sums(fw, probabilities, shape, axis):
 # -------------------------------------------------------------------- 1
 
 
-@level(1, "any axis", points=2)
+@any_axis_level
 def test_three_logits(impl, fw):
     """exp(log 1), exp(log 2) and exp(log 3) are 1, 2 and 3, which sum to 6."""
     logits = np.log([1.0, 2.0, 3.0])
     fw.close(impl.softmax(fw.array(logits)), [1 / 6, 2 / 6, 3 / 6], of="probabilities")
 
 
-@level(1, "any axis", points=2)
+@any_axis_level
 @any_axis
 def test_each_slice_along_the_axis_is_a_distribution(impl, fw, rng, shape, axis):
     logits = rng.standard_normal(shape)
@@ -68,7 +77,7 @@ def test_each_slice_along_the_axis_is_a_distribution(impl, fw, rng, shape, axis)
     fw.close(probabilities, by_hand(logits, axis)[0], of="probabilities")
 
 
-@level(1, "any axis", points=2)
+@any_axis_level
 def test_the_last_axis_is_the_default(impl, fw, rng):
     logits = rng.standard_normal((2, 3, 4))
     probabilities = impl.softmax(fw.array(logits))
@@ -76,14 +85,14 @@ def test_the_last_axis_is_the_default(impl, fw, rng):
     fw.close(probabilities, by_hand(logits)[0], of="probabilities")
 
 
-@level(1, "any axis", points=2)
+@any_axis_level
 def test_a_view_of_every_second_column(impl, fw, rng):
     logits = rng.standard_normal((3, 8))
     probabilities = impl.softmax(fw.array(logits)[:, ::2])
     fw.close(probabilities, by_hand(logits[:, ::2])[0], of="probabilities")
 
 
-@level(1, "any axis", points=2)
+@any_axis_level
 def test_the_logits_are_not_written_to(impl, fw, rng):
     logits = rng.standard_normal((3, 4))
     given = fw.array(logits)
@@ -94,14 +103,14 @@ def test_the_logits_are_not_written_to(impl, fw, rng):
 # -------------------------------------------------------------------- 2
 
 
-@level(2, "temperature")
+@temperature_level
 def test_half_the_temperature_squares_the_odds(impl, fw):
     """At T = 0.5 the odds 1 : 2 : 3 become 1 : 4 : 9."""
     logits = np.log([1.0, 2.0, 3.0])
     fw.close(impl.softmax(fw.array(logits), temperature=0.5), [1 / 14, 4 / 14, 9 / 14], of="probabilities")
 
 
-@level(2, "temperature")
+@temperature_level
 @first_or_last
 @pytest.mark.parametrize("temperature", [0.1, 0.7, 3.0, 50.0], ids=in_degrees)
 def test_the_logits_are_divided_by_the_temperature(impl, fw, rng, axis, temperature):
@@ -111,7 +120,7 @@ def test_the_logits_are_divided_by_the_temperature(impl, fw, rng, axis, temperat
     fw.close(probabilities, by_hand(logits, axis, temperature)[0], of="probabilities")
 
 
-@level(2, "temperature")
+@temperature_level
 @not_positive
 def test_a_temperature_that_is_not_positive_is_refused(impl, fw, temperature):
     logits = np.array([1.0, 2.0])
@@ -122,7 +131,7 @@ def test_a_temperature_that_is_not_positive_is_refused(impl, fw, temperature):
 # -------------------------------------------------------------------- 3
 
 
-@level(3, "logarithm")
+@logarithm
 @any_axis
 @pytest.mark.parametrize("temperature", [0.5, 3.0], ids=in_degrees)
 def test_the_logarithm_of_the_probabilities(impl, fw, rng, shape, axis, temperature):
@@ -131,13 +140,13 @@ def test_the_logarithm_of_the_probabilities(impl, fw, rng, shape, axis, temperat
     fw.close(logarithms, by_hand(logits, axis, temperature)[1], of="logarithms")
 
 
-@level(3, "logarithm")
+@logarithm
 def test_axis_and_temperature_may_be_left_out(impl, fw, rng):
     logits = rng.standard_normal((2, 3, 4))
     fw.close(impl.log_softmax(fw.array(logits)), by_hand(logits)[1], of="logarithms")
 
 
-@level(3, "logarithm")
+@logarithm
 @not_positive
 def test_the_logarithm_refuses_such_a_temperature_too(impl, fw, temperature):
     logits = np.array([1.0, 2.0])
@@ -145,7 +154,7 @@ def test_the_logarithm_refuses_such_a_temperature_too(impl, fw, temperature):
         impl.log_softmax(fw.array(logits), temperature=temperature)
 
 
-@level(3, "logarithm")
+@logarithm
 def test_the_logarithm_does_not_write_to_the_logits(impl, fw, rng):
     logits = rng.standard_normal((3, 4))
     given = fw.array(logits)
@@ -156,7 +165,7 @@ def test_the_logarithm_does_not_write_to_the_logits(impl, fw, rng):
 # -------------------------------------------------------------------- 4
 
 
-@level(4, "gradients", autograd=True)
+@gradients
 @any_axis
 def test_gradients_of_the_probabilities(impl, fw, rng, shape, axis):
     logits = rng.standard_normal(shape)
@@ -168,7 +177,7 @@ def test_gradients_of_the_probabilities(impl, fw, rng, shape, axis):
     )
 
 
-@level(4, "gradients", autograd=True)
+@gradients
 @any_axis
 def test_gradients_of_the_logarithms(impl, fw, rng, shape, axis):
     logits = rng.standard_normal(shape)
@@ -190,35 +199,35 @@ def large(request, rng):
     return np.moveaxis(logits, -1, request.param), request.param
 
 
-@level(5, "large logits", points=2)
+@large_logits
 @pytest.mark.parametrize("size", [1e4, -1e4])
 def test_two_equal_logits_share_evenly_however_large(impl, fw, size):
     logits = np.array([size, size])
     fw.close(impl.softmax(fw.array(logits)), [0.5, 0.5], of="probabilities")
 
 
-@level(5, "large logits", points=2)
+@large_logits
 def test_large_logits_of_either_sign(impl, fw, large):
     logits, axis = large
     probabilities = impl.softmax(fw.array(logits), axis=axis)
     fw.close(probabilities, by_hand(logits, axis)[0], of="probabilities")
 
 
-@level(5, "large logits", points=2)
+@large_logits
 def test_the_logarithm_of_large_logits(impl, fw, large):
     logits, axis = large
     logarithms = impl.log_softmax(fw.array(logits), axis=axis)
     fw.close(logarithms, by_hand(logits, axis)[1], of="logarithms")
 
 
-@level(5, "large logits", points=2)
+@large_logits
 def test_the_logarithm_of_a_probability_too_small_to_store(impl, fw):
     logits = np.array([[0, 1e4], [1e4, -1e4], [-300, -100]])
     logarithms = impl.log_softmax(fw.array(logits))
     fw.close(logarithms, by_hand(logits)[1], of="logarithms")
 
 
-@level(5, "large logits", points=2)
+@large_logits
 def test_large_logits_at_a_low_temperature_in_float16(impl, fw):
     """1e4 / 0.1 is beyond the range of float16, which ends at 65504."""
     logits = np.array([[1e4, 1e4, -1e4], [-1e4, -1e4, -1e4], [9000, 1e4, -9000]])
@@ -226,7 +235,7 @@ def test_large_logits_at_a_low_temperature_in_float16(impl, fw):
     fw.close(probabilities, by_hand(logits, temperature=0.1)[0], of="probabilities", dtype="float16")
 
 
-@level(5, "large logits", points=2)
+@large_logits
 @first_or_last
 def test_a_long_slice_in_float16(impl, fw, axis):
     """Moved to 0, each of 70 000 equal logits adds 1 to the sum of its slice: more than float16 can hold."""
@@ -237,7 +246,7 @@ def test_a_long_slice_in_float16(impl, fw, axis):
     fw.close(impl.log_softmax(given, axis), logarithms, of="logarithms", dtype="float16")
 
 
-@level(5, "large logits", points=2)
+@large_logits
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_dtype_is_kept(impl, fw, rng, dtype):
     logits = rng.standard_normal((3, 4)).astype(dtype)
@@ -257,7 +266,7 @@ def masked(request, rng):
     return np.moveaxis(logits, -1, request.param), request.param
 
 
-@level(6, "minus infinity")
+@minus_infinity
 @pytest.mark.parametrize("temperature", [1.0, 0.5], ids=in_degrees)
 def test_minus_infinity_gets_probability_zero(impl, fw, masked, temperature):
     logits, axis = masked
@@ -265,7 +274,7 @@ def test_minus_infinity_gets_probability_zero(impl, fw, masked, temperature):
     fw.close(probabilities, by_hand(logits, axis, temperature)[0], of="probabilities")
 
 
-@level(6, "minus infinity")
+@minus_infinity
 @pytest.mark.parametrize("temperature", [1.0, 0.5], ids=in_degrees)
 def test_minus_infinity_keeps_its_logarithm(impl, fw, masked, temperature):
     logits, axis = masked
@@ -273,20 +282,20 @@ def test_minus_infinity_keeps_its_logarithm(impl, fw, masked, temperature):
     fw.close(logarithms, by_hand(logits, axis, temperature)[1], of="logarithms")
 
 
-@level(6, "minus infinity")
+@minus_infinity
 def test_minus_infinity_beside_a_large_logit(impl, fw):
     logits = np.array([[-np.inf, 1e4], [-1e4, -np.inf]])
     fw.close(impl.softmax(fw.array(logits)), [[0.0, 1.0], [1.0, 0.0]], of="probabilities")
     fw.close(impl.log_softmax(fw.array(logits)), [[-np.inf, 0.0], [0.0, -np.inf]], of="logarithms")
 
 
-@level(6, "minus infinity", autograd=True)
+@minus_infinity(autograd=True)
 def test_gradients_stay_finite_beside_minus_infinity(impl, fw, masked):
     logits, axis = masked
     fw.check_gradients(lambda z: impl.softmax(z, axis=axis), lambda z: by_hand(z, axis)[0], [logits], names=["logits"])
 
 
-@level(6, "minus infinity", autograd=True)
+@minus_infinity(autograd=True)
 def test_gradients_of_the_finite_logarithms(impl, fw, rng):
     """The last slice is nothing but -inf, and none of its logarithms is used."""
     logits = rng.standard_normal((3, 4))
@@ -299,7 +308,7 @@ def test_gradients_of_the_finite_logarithms(impl, fw, rng):
 # -------------------------------------------------------------------- 7
 
 
-@level(7, "Jacobian times vector", points=2)
+@jacobian_times_vector
 @any_axis
 @pytest.mark.parametrize("temperature", [0.5, 3.0], ids=in_degrees)
 def test_the_change_of_the_probabilities_along_a_vector(impl, fw, rng, shape, axis, temperature):
@@ -309,7 +318,7 @@ def test_the_change_of_the_probabilities_along_a_vector(impl, fw, rng, shape, ax
     fw.close(product, change_along(vector, logits, axis, temperature), of="product")
 
 
-@level(7, "Jacobian times vector", points=2)
+@jacobian_times_vector
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_the_last_axis_and_temperature_one_are_the_defaults(impl, fw, rng, dtype):
     logits, vector = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 3, 4))
@@ -320,14 +329,14 @@ def test_the_last_axis_and_temperature_one_are_the_defaults(impl, fw, rng, dtype
     )
 
 
-@level(7, "Jacobian times vector", points=2)
+@jacobian_times_vector
 def test_certain_probabilities_do_not_move(impl, fw, rng):
     """A probability of one, or a slice that offers no choice: no small change of the logits is felt."""
     probabilities, vector = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]), rng.standard_normal((2, 3))
     fw.close(impl.softmax_jvp(fw.array(probabilities), fw.array(vector)), np.zeros((2, 3)), of="product")
 
 
-@level(7, "Jacobian times vector", points=2)
+@jacobian_times_vector
 @pytest.mark.parametrize("shape", [(3,), (1, 3), (2, 1)], ids=["no rows", "one row", "one column"])
 def test_a_vector_of_another_shape_is_refused(impl, fw, rng, shape):
     probabilities, vector = by_hand(rng.standard_normal((2, 3)))[0], rng.standard_normal(shape)
@@ -335,7 +344,7 @@ def test_a_vector_of_another_shape_is_refused(impl, fw, rng, shape):
         impl.softmax_jvp(fw.array(probabilities), fw.array(vector))
 
 
-@level(7, "Jacobian times vector", points=2)
+@jacobian_times_vector
 @not_positive
 def test_the_product_refuses_such_a_temperature_too(impl, fw, temperature):
     probabilities, vector = np.array([0.5, 0.5]), np.array([1.0, 2.0])
@@ -343,7 +352,7 @@ def test_the_product_refuses_such_a_temperature_too(impl, fw, temperature):
         impl.softmax_jvp(fw.array(probabilities), fw.array(vector), temperature=temperature)
 
 
-@level(7, "Jacobian times vector", points=2)
+@jacobian_times_vector
 def test_probabilities_and_vector_are_not_written_to(impl, fw, rng):
     probabilities, vector = by_hand(rng.standard_normal((3, 4)))[0], rng.standard_normal((3, 4))
     given = fw.array(probabilities), fw.array(vector)
@@ -355,7 +364,7 @@ def test_probabilities_and_vector_are_not_written_to(impl, fw, rng):
 # -------------------------------------------------------------------- 8
 
 
-@level(8, "all rows at once", points=2)
+@all_rows_once
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "softmax_jvp"])
 def test_many_rows_take_as_many_operations_as_one(impl, fw, rng, name):
     arguments = 2 if name == "softmax_jvp" else 1
@@ -367,7 +376,7 @@ def test_many_rows_take_as_many_operations_as_one(impl, fw, rng, name):
         pytest.fail(f"{name} runs {few} operations for one row of 3, but {many} for 128 rows of 33. Is there a loop?")
 
 
-@level(8, "all rows at once", points=2)
+@all_rows_once
 @first_or_last
 def test_the_jacobian_is_never_stored(impl, fw, rng, axis):
     """For 1000 probabilities the Jacobian is a thousand times as large as the vector."""
@@ -378,7 +387,7 @@ def test_the_jacobian_is_never_stored(impl, fw, rng, axis):
         pytest.fail(f"softmax_jvp holds {arrays:.0f} times the bytes of its vector at once. Does it form the Jacobian?")
 
 
-@level(8, "all rows at once", points=2)
+@all_rows_once
 def test_no_rows_at_all(impl, fw):
     nothing = np.zeros((0, 3))
     fw.close(impl.softmax(fw.array(nothing)), nothing, of="probabilities")
@@ -387,7 +396,7 @@ def test_no_rows_at_all(impl, fw):
 
 
 @pytest.mark.gpu
-@level(8, "all rows at once", points=2)
+@all_rows_once
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     logits, vector = rng.standard_normal((3, 5)), rng.standard_normal((3, 5))
     probabilities = impl.softmax(gpu.array(logits))

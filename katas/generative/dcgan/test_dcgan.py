@@ -11,6 +11,14 @@ import pytest
 
 from dojo import level
 
+shapes = level(1, "shapes")
+generator_level = level(2, "generator", points=2)
+discriminator_level = level(3, "discriminator", points=2)
+two_modes = level(4, "two modes", points=2)
+start = level(5, "start", points=2)
+gradients_level = level(6, "gradients", points=2)
+digits_level = level(7, "digits", points=2)
+
 LATENT, WIDTH = 7, 5
 CASES = {"tiny": (4, 1), "coloured": (8, 3), "odd_quarter": (12, 2)}  # size and channels of the images
 GENERATOR, DISCRIMINATOR = ("dense", "norm1", "up1", "norm2", "up2"), ("down1", "down2", "norm", "dense")
@@ -156,7 +164,7 @@ def cast(fw, tensor, dtype):
 # -------------------------------------------------------------------- 1 shapes
 
 
-@level(1, "shapes")
+@shapes
 @every_case
 def test_images_and_logits_have_the_sizes_asked_for(impl, fw, rng, case):
     size, channels = CASES[case]
@@ -166,7 +174,7 @@ def test_images_and_logits_have_the_sizes_asked_for(impl, fw, rng, case):
     fw.check_shape(logits, (3, 1), of="logits")
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("size", [6, 9, 2, 1, 0, -4])
 def test_a_size_that_is_no_positive_multiple_of_four_is_refused(impl, fw, size):
     with pytest.raises(ValueError):
@@ -175,7 +183,7 @@ def test_a_size_that_is_no_positive_multiple_of_four_is_refused(impl, fw, size):
         impl.Discriminator(size)
 
 
-@level(1, "shapes")
+@shapes
 @every_case
 def test_no_weight_is_missing_and_none_is_wasted(impl, fw, case):
     size, channels = CASES[case]
@@ -192,7 +200,7 @@ def test_no_weight_is_missing_and_none_is_wasted(impl, fw, case):
         )
 
 
-@level(1, "shapes")
+@shapes
 def test_by_default_there_are_three_channels_and_a_width_of_64(impl, fw):
     generator, discriminator = impl.Generator(2, 4), impl.Discriminator(4)
     fw.call(discriminator, fw.call(generator, fw.array(np.zeros((2, 2)))))
@@ -204,7 +212,7 @@ def test_by_default_there_are_three_channels_and_a_width_of_64(impl, fw):
 # -------------------------------------------------------------------- 2 generator
 
 
-@level(2, "generator", points=2)
+@generator_level
 @every_case
 def test_the_generator_is_the_formula(impl, fw, rng, case):
     generator = fill(fw, rng, generator_of(impl, fw, *CASES[case]), GENERATOR)
@@ -213,7 +221,7 @@ def test_the_generator_is_the_formula(impl, fw, rng, case):
     fw.close(fw.call(generator, fw.array(noise)), own(fw, expected), of="images", atol=1e-4)
 
 
-@level(2, "generator", points=2)
+@generator_level
 def test_images_reach_minus_one_and_one_and_no_further(impl, fw, rng):
     generator = fill(fw, rng, generator_of(impl, fw, 8, 3), GENERATOR)
     images = fw.images_numpy(fw.call(generator, fw.array(1000 * rng.standard_normal((3, LATENT)))))
@@ -227,7 +235,7 @@ def test_images_reach_minus_one_and_one_and_no_further(impl, fw, rng):
 # -------------------------------------------------------------------- 3 discriminator
 
 
-@level(3, "discriminator", points=2)
+@discriminator_level
 @every_case
 def test_the_discriminator_is_the_formula(impl, fw, rng, case):
     size, channels = CASES[case]
@@ -239,7 +247,7 @@ def test_the_discriminator_is_the_formula(impl, fw, rng, case):
     fw.check_unchanged(tensor, own(fw, images), of="images")
 
 
-@level(3, "discriminator", points=2)
+@discriminator_level
 @pytest.mark.parametrize("shape", [(9, 9), (7, 7), (12, 12), (8, 12), (16, 4)], ids=str)
 def test_images_of_another_size_are_refused(impl, fw, rng, shape):
     discriminator = discriminator_of(impl, fw, 8, 3)
@@ -250,7 +258,7 @@ def test_images_of_another_size_are_refused(impl, fw, rng, shape):
 # -------------------------------------------------------------------- 4 two modes
 
 
-@level(4, "two modes", points=2)
+@two_modes
 @every_case
 def test_in_training_the_norms_use_the_batch(impl, fw, rng, case):
     size, channels = CASES[case]
@@ -267,7 +275,7 @@ def test_in_training_the_norms_use_the_batch(impl, fw, rng, case):
     fw.close(found, expected, of="logits in training mode", rtol=1e-3, atol=1e-3)
 
 
-@level(4, "two modes", points=2)
+@two_modes
 def test_training_moves_what_the_norms_keep_and_evaluation_does_not(impl, fw, rng):
     """A norm's kept mean moves by the same share of the way to the batch's in every channel, whatever the share."""
     generator = fill(fw, rng, generator_of(impl, fw, 8, 3), GENERATOR)
@@ -298,7 +306,7 @@ def test_training_moves_what_the_norms_keep_and_evaluation_does_not(impl, fw, rn
         fw.close(fw.array(moved), share * way, of=f"how far the mean that {norm} keeps moved", atol=1e-4)
 
 
-@level(4, "two modes", points=2)
+@two_modes
 def test_in_evaluation_no_image_depends_on_the_others(impl, fw, rng):
     generator = fill(fw, rng, generator_of(impl, fw, 8, 3), GENERATOR)
     discriminator = fill(fw, rng, discriminator_of(impl, fw, 8, 3), DISCRIMINATOR)
@@ -324,7 +332,7 @@ def fresh(impl, fw):
     return [(name, fw.weights(getattr(model, name))) for model, names in models for name in names]
 
 
-@level(5, "start", points=2)
+@start
 def test_kernels_and_scales_start_as_in_the_paper(impl, fw):
     """The limits are five standard errors of the mean and of the deviation."""
     for name, weights in fresh(impl, fw):
@@ -341,7 +349,7 @@ def test_kernels_and_scales_start_as_in_the_paper(impl, fw):
             )
 
 
-@level(5, "start", points=2)
+@start
 def test_biases_and_shifts_start_at_zero(impl, fw):
     for name, weights in fresh(impl, fw):
         for key in weights.keys() & {"bias", "shift"}:
@@ -352,7 +360,7 @@ def test_biases_and_shifts_start_at_zero(impl, fw):
 # -------------------------------------------------------------------- 6 gradients
 
 
-@level(6, "gradients", points=2)
+@gradients_level
 @both_modes
 def test_gradients_reach_the_noise_and_the_images(impl, fw, rng, training):
     """The networks compute in float32, hence the tolerance."""
@@ -379,7 +387,7 @@ def test_gradients_reach_the_noise_and_the_images(impl, fw, rng, training):
         )
 
 
-@level(6, "gradients", points=2)
+@gradients_level
 def test_the_gradient_of_every_weight_is_right(impl, fw, rng):
     """Of the logits' weighted sum, through both networks, along a random direction: against finite differences."""
     generator = fill(fw, rng, generator_of(impl, fw, 8, 3), GENERATOR)
@@ -484,7 +492,7 @@ def share_of_a_linear_classifier(rng, known=1300):
     return (np.mean(real[known:] @ weights > 0) + np.mean(fake[known:] @ weights <= 0)) / 2
 
 
-@level(7, "digits", points=2)
+@digits_level
 @pytest.mark.timeout(60)
 def test_thirty_steps_tell_digits_from_pixels_that_do_not_belong_together(impl, fw, rng):
     """Over ten seeds: right for 94 to 98 % in PyTorch, 95 to 98 % in TensorFlow; a linear classifier 40 to 45 %."""
@@ -498,7 +506,7 @@ def test_thirty_steps_tell_digits_from_pixels_that_do_not_belong_together(impl, 
 
 
 @pytest.mark.gpu
-@level(2, "generator", points=2)
+@generator_level
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     generator = fill(gpu, rng, generator_of(impl, gpu, 8, 3), GENERATOR)
     discriminator = fill(gpu, rng, discriminator_of(impl, gpu, 8, 3), DISCRIMINATOR)

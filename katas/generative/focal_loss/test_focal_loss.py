@@ -5,6 +5,15 @@ import pytest
 
 from dojo import level
 
+shapes = level(1, "shapes")
+cross_entropy = level(2, "cross-entropy")
+focus = level(3, "focus", points=2)
+class_weights = level(4, "class weights", points=2)
+gradients = level(5, "gradients", points=2)
+edges = level(6, "edges", points=2)
+no_loops = level(7, "no loops")
+rare_digit = level(8, "a rare digit", points=2)
+
 SHAPES = {"row": (7,), "table": (3, 5), "volume": (2, 3, 4), "one": (1,)}
 SIZES = {"batch": (9, 4), "two classes": (5, 2), "one row": (1, 3)}
 LARGE = np.array([-1000.0, -300.0, -40.0, -1.0, 2.0, 40.0, 300.0, 1000.0])
@@ -46,7 +55,7 @@ def row_inputs(rng, size):
 # -------------------------------------------------------------------- shapes and refusals
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("name", ["binary_focal_loss", "binary_focal_gradient"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_every_entry_has_its_own_value(impl, fw, rng, shape, name):
@@ -54,14 +63,14 @@ def test_every_entry_has_its_own_value(impl, fw, rng, shape, name):
     fw.check_shape(getattr(impl, name)(logits, targets), shape, of=name)
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_every_row_has_its_own_value(impl, fw, rng, size):
     logits, labels = map(fw.array, row_inputs(rng, size))
     fw.check_shape(impl.focal_loss(logits, labels), size[:1], of="focal_loss")
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("shape", [(3,), (4, 1), (2, 4)])
 def test_targets_of_another_shape_are_refused(impl, fw, rng, shape):
     logits, targets = fw.array(rng.standard_normal(4)), fw.array(np.ones(shape))
@@ -70,20 +79,20 @@ def test_targets_of_another_shape_are_refused(impl, fw, rng, shape):
             function(logits, targets)
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("shape", [(3,), (1,), (5,)])
 def test_labels_of_another_length_are_refused(impl, fw, rng, shape):
     with pytest.raises(ValueError):
         impl.focal_loss(fw.array(rng.standard_normal((4, 3))), fw.array(np.ones(shape, int)))
 
 
-@level(1, "shapes")
+@shapes
 def test_a_single_class_is_refused(impl, fw):
     with pytest.raises(ValueError):
         impl.focal_loss(fw.array(np.ones((4, 1))), fw.array(np.zeros(4, int)))
 
 
-@level(1, "shapes")
+@shapes
 def test_a_negative_gamma_is_refused(impl, fw, rng):
     logits, targets = map(fw.array, binary_inputs(rng, (4,)))
     for function in (impl.binary_focal_loss, impl.binary_focal_gradient):
@@ -93,7 +102,7 @@ def test_a_negative_gamma_is_refused(impl, fw, rng):
         impl.focal_loss(*map(fw.array, row_inputs(rng, (4, 3))), gamma=-0.5)
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("alpha", [-0.1, 1.1])
 def test_a_weight_outside_of_zero_to_one_is_refused(impl, fw, rng, alpha):
     logits, targets = map(fw.array, binary_inputs(rng, (4,)))
@@ -102,7 +111,7 @@ def test_a_weight_outside_of_zero_to_one_is_refused(impl, fw, rng, alpha):
             function(logits, targets, alpha=alpha)
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_weights_that_do_not_fit_the_classes_are_refused(impl, fw, rng, count):
     logits, labels = rng.standard_normal((4, 3)), np.array([0, 0, 0, 0])
@@ -113,7 +122,7 @@ def test_weights_that_do_not_fit_the_classes_are_refused(impl, fw, rng, count):
 # -------------------------------------------------------------------- gamma 0
 
 
-@level(2, "cross-entropy")
+@cross_entropy
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_without_gamma_it_is_the_binary_cross_entropy(impl, fw, rng, shape):
     logits, targets = binary_inputs(rng, shape)
@@ -122,7 +131,7 @@ def test_without_gamma_it_is_the_binary_cross_entropy(impl, fw, rng, shape):
     fw.close(impl.binary_focal_loss(fw.array(logits), fw.array(targets), gamma=0.0), expected, of="binary_focal_loss")
 
 
-@level(2, "cross-entropy")
+@cross_entropy
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_without_gamma_it_is_the_cross_entropy_of_each_row(impl, fw, rng, size):
     logits, labels = row_inputs(rng, size)
@@ -131,7 +140,7 @@ def test_without_gamma_it_is_the_cross_entropy_of_each_row(impl, fw, rng, size):
     fw.close(impl.focal_loss(fw.array(logits), fw.array(labels), gamma=0.0), expected, of="focal_loss")
 
 
-@level(2, "cross-entropy")
+@cross_entropy
 def test_no_argument_is_written_to(impl, fw, rng):
     (logits, targets), (rows, labels), alpha = binary_inputs(rng, (4, 5)), row_inputs(rng, (6, 3)), rng.random(3)
     for name, arrays, weight in (
@@ -147,7 +156,7 @@ def test_no_argument_is_written_to(impl, fw, rng):
 # -------------------------------------------------------------------- gamma
 
 
-@level(3, "focus", points=2)
+@focus
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0, 5.0])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_entries_that_are_right_already_count_less(impl, fw, rng, shape, gamma):
@@ -156,7 +165,7 @@ def test_entries_that_are_right_already_count_less(impl, fw, rng, shape, gamma):
     fw.close(loss, binary_by_hand(logits, targets, gamma=gamma), of="binary_focal_loss")
 
 
-@level(3, "focus", points=2)
+@focus
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0, 5.0])
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_rows_that_are_right_already_count_less(impl, fw, rng, size, gamma):
@@ -165,13 +174,13 @@ def test_rows_that_are_right_already_count_less(impl, fw, rng, size, gamma):
     fw.close(loss, rows_by_hand(logits, labels, gamma=gamma), of="focal_loss")
 
 
-@level(3, "focus", points=2)
+@focus
 def test_an_entry_that_is_right_with_nine_tenths_counts_a_hundredth(impl, fw):
     logit, target = fw.array(np.log([9.0])), fw.array(np.array([1.0]))
     fw.close(impl.binary_focal_loss(logit, target), -np.log([0.9]) / 100, of="binary_focal_loss", rtol=1e-4, atol=1e-9)
 
 
-@level(3, "focus", points=2)
+@focus
 def test_gamma_is_two_unless_told(impl, fw, rng):
     logits, targets = binary_inputs(rng, (6,))
     fw.close(
@@ -183,7 +192,7 @@ def test_gamma_is_two_unless_told(impl, fw, rng):
     fw.close(impl.focal_loss(fw.array(logits), fw.array(labels)), rows_by_hand(logits, labels), of="focal_loss")
 
 
-@level(3, "focus", points=2)
+@focus
 def test_two_classes_are_the_binary_case(impl, fw, rng):
     """A softmax over the logits 0 and z is a sigmoid of z."""
     logits, targets = binary_inputs(rng, (8,))
@@ -195,7 +204,7 @@ def test_two_classes_are_the_binary_case(impl, fw, rng):
 # -------------------------------------------------------------------- alpha
 
 
-@level(4, "class weights", points=2)
+@class_weights
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 0.9, 1.0])
 @pytest.mark.parametrize("gamma", [0.0, 2.0])
 def test_each_target_has_its_own_weight(impl, fw, rng, alpha, gamma):
@@ -204,7 +213,7 @@ def test_each_target_has_its_own_weight(impl, fw, rng, alpha, gamma):
     fw.close(loss, binary_by_hand(logits, targets, alpha, gamma), of="binary_focal_loss")
 
 
-@level(4, "class weights", points=2)
+@class_weights
 @pytest.mark.parametrize("gamma", [0.0, 2.0])
 def test_each_class_has_its_own_weight(impl, fw, rng, gamma):
     (logits, labels), alpha = row_inputs(rng, (20, 4)), np.array([0.5, 3.0, 0.0, 1.2])
@@ -215,7 +224,7 @@ def test_each_class_has_its_own_weight(impl, fw, rng, gamma):
 # -------------------------------------------------------------------- gradients
 
 
-@level(5, "gradients", points=2)
+@gradients
 @pytest.mark.parametrize("alpha", [None, 0.25, 0.9])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
 def test_the_derivative_as_a_formula(impl, fw, rng, alpha, gamma):
@@ -224,14 +233,14 @@ def test_the_derivative_as_a_formula(impl, fw, rng, alpha, gamma):
     fw.close(slope, slope_by_hand(logits, targets, alpha, gamma), of="binary_focal_gradient")
 
 
-@level(5, "gradients", points=2)
+@gradients
 def test_the_derivative_takes_gamma_two_and_no_weights_unless_told(impl, fw, rng):
     logits, targets = binary_inputs(rng, (6,))
     slope = impl.binary_focal_gradient(fw.array(logits), fw.array(targets))
     fw.close(slope, slope_by_hand(logits, targets), of="binary_focal_gradient")
 
 
-@level(5, "gradients", points=2, autograd=True)
+@gradients(autograd=True)
 @pytest.mark.parametrize("alpha", [None, 0.25])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_the_gradient_reaches_the_binary_logits(impl, fw, rng, alpha, gamma):
@@ -244,7 +253,7 @@ def test_the_gradient_reaches_the_binary_logits(impl, fw, rng, alpha, gamma):
     )
 
 
-@level(5, "gradients", points=2, autograd=True)
+@gradients(autograd=True)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_the_gradient_reaches_the_logits_of_a_row(impl, fw, rng, weighted, gamma):
@@ -263,7 +272,7 @@ def test_the_gradient_reaches_the_logits_of_a_row(impl, fw, rng, weighted, gamma
 # -------------------------------------------------------------------- edges
 
 
-@level(6, "edges", points=2)
+@edges
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("target", [0.0, 1.0])
 def test_a_large_binary_logit_does_not_overflow(impl, fw, target, gamma):
@@ -274,7 +283,7 @@ def test_a_large_binary_logit_does_not_overflow(impl, fw, target, gamma):
     fw.close(impl.binary_focal_gradient(logits, targets, 0.25, gamma), expected, of="binary_focal_gradient")
 
 
-@level(6, "edges", points=2)
+@edges
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_large_logits_of_a_row_do_not_overflow(impl, fw, rng, gamma):
     logits, labels = rng.standard_normal((12, 3)) * 1000, rng.integers(3, size=12)
@@ -283,7 +292,7 @@ def test_large_logits_of_a_row_do_not_overflow(impl, fw, rng, gamma):
     fw.close(loss, rows_by_hand(logits, labels, gamma=gamma), of="focal_loss", atol=1e-3)
 
 
-@level(6, "edges", points=2)
+@edges
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_dtype_is_kept(impl, fw, rng, dtype):
     logits, targets = binary_inputs(rng, (4, 5))
@@ -298,13 +307,13 @@ def test_the_dtype_is_kept(impl, fw, rng, dtype):
     fw.close(loss, rows_by_hand(logits, labels, alpha), of="focal_loss", dtype=dtype)
 
 
-@level(6, "edges", points=2)
+@edges
 def test_an_empty_batch_gives_an_empty_result(impl, fw):
     logits, labels = fw.array(np.zeros((0, 3))), fw.array(np.zeros(0, int))
     fw.close(impl.focal_loss(logits, labels), np.zeros(0), of="focal_loss")
 
 
-@level(6, "edges", points=2, autograd=True)
+@edges(autograd=True)
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("target", [0.0, 1.0])
 def test_the_gradient_stays_finite_at_large_binary_logits(impl, fw, target, gamma):
@@ -317,7 +326,7 @@ def test_the_gradient_stays_finite_at_large_binary_logits(impl, fw, target, gamm
     )
 
 
-@level(6, "edges", points=2, autograd=True)
+@edges(autograd=True)
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_the_gradient_stays_finite_at_large_logits_of_a_row(impl, fw, rng, gamma):
     logits, labels = rng.standard_normal((12, 3)) * 1000, rng.integers(3, size=12)
@@ -333,7 +342,7 @@ def test_the_gradient_stays_finite_at_large_logits_of_a_row(impl, fw, rng, gamma
 # -------------------------------------------------------------------- no loops
 
 
-@level(7, "no loops")
+@no_loops
 def test_the_work_does_not_grow_with_the_batch_or_the_classes(impl, fw, rng):
     """As many operations for 64 rows of 32 classes as for two rows of three."""
     counts = {"binary_focal_loss": [], "binary_focal_gradient": [], "focal_loss": []}
@@ -375,7 +384,7 @@ def f1(said, true):
     return 2 * np.sum(said & true) / (np.sum(said) + np.sum(true))
 
 
-@level(8, "a rare digit", points=2)
+@rare_digit
 def test_weights_and_focus_find_the_rare_digit(impl, fw):
     """Over ten seeds F1 is 0.69 to 0.77 with alpha 0.95 and gamma 2, and 0.33 to 0.59 with plain cross-entropy.
 
@@ -389,7 +398,7 @@ def test_weights_and_focus_find_the_rare_digit(impl, fw):
 
 
 @pytest.mark.gpu
-@level(4, "class weights", points=2)
+@class_weights
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     logits, targets = binary_inputs(rng, (4, 5))
     loss = impl.binary_focal_loss(gpu.array(logits), gpu.array(targets), 0.25)

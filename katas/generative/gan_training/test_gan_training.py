@@ -7,6 +7,14 @@ import pytest
 
 from dojo import level
 
+networks = level(1, "the networks")
+losses_level = level(2, "the losses", points=2)
+discriminators_turn = level(3, "the discriminator's turn", points=2)
+generators_turn = level(4, "the generator's turn", points=2)
+modes_counted = level(5, "modes counted")
+ring_level = level(6, "the ring", points=3)
+digits_level = level(7, "digits", points=2)
+
 KINDS = ("non_saturating", "least_squares")
 LAYERS = ("first", "second", "last")
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -128,7 +136,7 @@ def check_widths(fw, model, *widths):
 # -------------------------------------------------------------------- 1 the networks
 
 
-@level(1, "the networks")
+@networks
 @pytest.mark.parametrize("bounded", [False, True], ids=["free", "bounded"])
 def test_the_generator_is_the_formula(impl, fw, rng, bounded):
     generator = fill(fw, rng, players(impl, fw, 3, 5, 2, bounded)[0])
@@ -137,7 +145,7 @@ def test_the_generator_is_the_formula(impl, fw, rng, bounded):
     fw.close(generator(fw.array(noise)), run(weights_of(fw, generator), noise, bounded)[0], of="points")
 
 
-@level(1, "the networks")
+@networks
 def test_the_discriminator_is_the_formula(impl, fw, rng):
     discriminator = fill(fw, rng, players(impl, fw, 3, 5, 2)[1])
     check_widths(fw, discriminator, 2, 5, 5, 1)
@@ -145,7 +153,7 @@ def test_the_discriminator_is_the_formula(impl, fw, rng):
     fw.close(discriminator(fw.array(points)), run(weights_of(fw, discriminator), points)[0], of="logits")
 
 
-@level(1, "the networks")
+@networks
 def test_by_default_points_are_not_bounded(impl, fw, rng):
     generator = impl.Generator(3, 5, 2)
     generator(fw.array(np.zeros((1, 3))))
@@ -157,7 +165,7 @@ def test_by_default_points_are_not_bounded(impl, fw, rng):
 # -------------------------------------------------------------------- 2 the losses
 
 
-@level(2, "the losses", points=2)
+@losses_level
 @every_kind
 @pytest.mark.parametrize("sizes", [(5, 5), (4, 7), (1, 1)], ids=["equal", "unequal", "tiny"])
 def test_the_losses_are_the_formulas(impl, fw, rng, kind, sizes):
@@ -167,7 +175,7 @@ def test_the_losses_are_the_formulas(impl, fw, rng, kind, sizes):
     fw.close(impl.generator_loss(fw.array(fake), kind=kind), made(fake, kind)[0], of="the generator's loss")
 
 
-@level(2, "the losses", points=2)
+@losses_level
 def test_by_default_the_losses_do_not_saturate(impl, fw, rng):
     real, fake = rng.standard_normal((2, 5, 1))
     found = impl.discriminator_loss(fw.array(real), fw.array(fake))
@@ -175,7 +183,7 @@ def test_by_default_the_losses_do_not_saturate(impl, fw, rng):
     fw.close(impl.generator_loss(fw.array(fake)), made(fake, KINDS[0])[0], of="the generator's loss")
 
 
-@level(2, "the losses", points=2)
+@losses_level
 @every_kind
 @pytest.mark.parametrize("scale", [1, 1000], ids=["usual", "huge"])
 def test_gradients_reach_the_logits_however_large_they_are(impl, fw, rng, kind, scale):
@@ -197,7 +205,7 @@ def test_gradients_reach_the_logits_however_large_they_are(impl, fw, rng, kind, 
     )
 
 
-@level(2, "the losses", points=2)
+@losses_level
 def test_another_kind_is_refused(impl, fw):
     logits = fw.array(np.zeros((2, 1)))
     with pytest.raises(ValueError):
@@ -209,7 +217,7 @@ def test_another_kind_is_refused(impl, fw):
 # -------------------------------------------------------------------- 3 the discriminator's turn
 
 
-@level(3, "the discriminator's turn", points=2)
+@discriminators_turn
 @pytest.mark.timeout(60)  # the first optimiser of PyTorch imports much
 @every_kind
 def test_the_discriminator_descends_its_loss_and_the_generator_stays(impl, fw, rng, kind):
@@ -239,7 +247,7 @@ def test_the_discriminator_descends_its_loss_and_the_generator_stays(impl, fw, r
 # -------------------------------------------------------------------- 4 the generator's turn
 
 
-@level(4, "the generator's turn", points=2)
+@generators_turn
 @every_kind
 @pytest.mark.parametrize("bounded", [False, True], ids=["free", "bounded"])
 def test_the_generator_descends_its_loss_and_the_discriminator_stays(impl, fw, rng, kind, bounded):
@@ -260,7 +268,7 @@ def test_the_generator_descends_its_loss_and_the_discriminator_stays(impl, fw, r
         check_stayed(fw, discriminator, fixed, of="discriminator")
 
 
-@level(4, "the generator's turn", points=2)
+@generators_turn
 def test_neither_turn_leaves_anything_for_the_other(impl, fw, rng):
     """The discriminator moves by its own loss alone, with a turn of the generator before it."""
     generator, discriminator = (fill(fw, rng, model) for model in players(impl, fw, 3, 5, 2))
@@ -283,7 +291,7 @@ def ring(modes=8):
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-@level(5, "modes counted")
+@modes_counted
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("modes", [8, 3, 1])
 def test_modes_are_counted_as_the_specification_says(impl, fw, seed, modes):
@@ -297,7 +305,7 @@ def test_modes_are_counted_as_the_specification_says(impl, fw, seed, modes):
         assert found == expected, f"within {radius} and with {share:.0%} of the samples {expected} modes, not {found}"
 
 
-@level(5, "modes counted")
+@modes_counted
 def test_the_share_is_that_of_all_samples_and_the_bounds_count(impl, fw):
     """Of 8 samples 2 lie at a distance of exactly 0.5 from the first centre, 1 at the second, and 5 far away."""
     centres = np.array([[0.0, 0.0], [4.0, 0.0]])
@@ -323,7 +331,7 @@ def modes_after_training(impl, fw, rng, kind):
     return covered(samples, ring(), 0.3, 1 / 24)
 
 
-@level(6, "the ring", points=3)
+@ring_level
 @pytest.mark.timeout(60)
 @every_kind
 def test_training_takes_turns(impl, fw, rng, kind):
@@ -344,7 +352,7 @@ def test_training_takes_turns(impl, fw, rng, kind):
         assert moved == pytest.approx(0.001, rel=0.05), f"the {name} should move by 0.001, and moves by {moved:.2g}"
 
 
-@level(6, "the ring", points=3)
+@ring_level
 @pytest.mark.timeout(60)
 def test_every_step_has_new_noise(impl, fw, rng):
     """With one point a batch, and nothing learnt at a rate of 0, each loss tells the logit of the point made for it."""
@@ -363,7 +371,7 @@ def test_every_step_has_new_noise(impl, fw, rng):
     )
 
 
-@level(6, "the ring", points=3)
+@ring_level
 @pytest.mark.timeout(60)
 def test_the_noise_is_normal(impl, fw):
     """Both nets return what they are given, so that each loss tells its noise. Nothing is learnt, at a rate of 0."""
@@ -380,7 +388,7 @@ def test_the_noise_is_normal(impl, fw):
     )
 
 
-@level(6, "the ring", points=3)
+@ring_level
 @pytest.mark.timeout(60)
 @every_kind
 def test_the_discriminator_moves_first(impl, fw, rng, kind):
@@ -404,7 +412,7 @@ def test_the_discriminator_moves_first(impl, fw, rng, kind):
     )
 
 
-@level(6, "the ring", points=3)
+@ring_level
 @pytest.mark.timeout(60)
 def test_adam_remembers_half_of_the_step_before(impl, fw):
     """A discriminator that is hardly decided gets points above the fake ones, then points below: opposite gradients.
@@ -426,7 +434,7 @@ def test_adam_remembers_half_of_the_step_before(impl, fw):
     )
 
 
-@level(6, "the ring", points=3)
+@ring_level
 @pytest.mark.timeout(60)
 @every_kind
 def test_the_generator_covers_the_ring(impl, fw, rng, kind):
@@ -465,7 +473,7 @@ def digits_after_training(impl, fw, rng):
     return distance, np.sum(np.bincount(labels[which], minlength=10) >= 6)
 
 
-@level(7, "digits", points=2)
+@digits_level
 @pytest.mark.timeout(60)
 def test_generated_images_look_like_digits_of_many_classes(impl, fw, rng):
     """Over ten seeds in PyTorch: 3.2 to 3.6 from the next digit, 7 to 10 classes; independent pixels lie 4.2 to 4.4."""
@@ -479,7 +487,7 @@ def test_generated_images_look_like_digits_of_many_classes(impl, fw, rng):
 
 
 @pytest.mark.gpu
-@level(1, "the networks")
+@networks
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     generator, discriminator = impl.Generator(3, 5, 2), impl.Discriminator(2, 5)
     if gpu.name == "torch":

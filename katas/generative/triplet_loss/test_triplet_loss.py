@@ -7,6 +7,15 @@ import pytest
 
 from dojo import level
 
+shapes = level(1, "shapes")
+distances_level = level(2, "distances")
+pairs_triplets = level(3, "pairs and triplets", points=2)
+hardest = level(4, "hardest", points=3)
+gradients_level = level(5, "gradients", points=2)
+zero_distance = level(6, "zero distance", points=2)
+no_loops = level(7, "no loops")
+digits = level(8, "digits", points=2, autograd=True)
+
 SHAPES = {"batch": (6, 4), "odd": (5, 1), "one": (1, 3), "wide": (2, 33)}
 STEP = 1e-5
 
@@ -63,7 +72,7 @@ def three(rng, shape):
 # -------------------------------------------------------------------- shapes and refusals
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_every_row_has_its_own_value(impl, fw, rng, shape):
     anchor, positive, negative = map(fw.array, three(rng, shape))
@@ -77,13 +86,13 @@ def test_every_row_has_its_own_value(impl, fw, rng, shape):
         fw.check_shape(gradient, shape, of=f"gradient of the {name}")
 
 
-@level(1, "shapes")
+@shapes
 def test_the_loss_of_a_batch_is_one_number(impl, fw, rng):
     loss = impl.batch_hard_loss(fw.array(rng.standard_normal((4, 3))), fw.array(np.array([0, 0, 1, 1])))
     fw.check_shape(loss, (), of="batch_hard_loss")
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("shape", [(3, 2), (4, 1), (1, 2)])
 def test_vectors_that_do_not_fit_are_refused(impl, fw, rng, shape):
     fits, odd, same = fw.array(rng.random((4, 2))), fw.array(rng.random(shape)), fw.array(np.ones(4, bool))
@@ -96,7 +105,7 @@ def test_vectors_that_do_not_fit_are_refused(impl, fw, rng, shape):
                 function(*triplet)
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("count", [1, 3, 5])
 def test_labels_and_flags_that_do_not_fit_are_refused(impl, fw, rng, count):
     x = fw.array(rng.random((4, 2)))
@@ -106,7 +115,7 @@ def test_labels_and_flags_that_do_not_fit_are_refused(impl, fw, rng, count):
         impl.batch_hard_loss(x, fw.array(np.zeros(count, int)))
 
 
-@level(1, "shapes")
+@shapes
 def test_a_negative_margin_is_refused(impl, fw, rng):
     x = [fw.array(v) for v in three(rng, (4, 2))]
     with pytest.raises(ValueError):
@@ -121,26 +130,26 @@ def test_a_negative_margin_is_refused(impl, fw, rng):
 # -------------------------------------------------------------------- distances
 
 
-@level(2, "distances")
+@distances_level
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_every_row_is_measured_against_every_row(impl, fw, rng, shape):
     x = rng.standard_normal(shape) * 3
     fw.close(impl.pairwise_distances(fw.array(x)), table_by_hand(x), of="pairwise_distances")
 
 
-@level(2, "distances")
+@distances_level
 def test_equal_rows_are_at_distance_zero(impl, fw, rng):
     x = rng.standard_normal((5, 4))[[0, 1, 1, 2, 0]].astype("float32")
     fw.close(impl.pairwise_distances(fw.array(x)), table_by_hand(x), of="pairwise_distances")
 
 
-@level(2, "distances")
+@distances_level
 def test_long_vectors_that_lie_close_together(impl, fw, rng):
     x = (rng.standard_normal((6, 3)) + 1000).astype("float32")
     fw.close(impl.pairwise_distances(fw.array(x)), table_by_hand(x), of="pairwise_distances")
 
 
-@level(2, "distances")
+@distances_level
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_distances_keep_the_dtype(impl, fw, rng, dtype):
     x = rng.standard_normal((5, 4)).astype(dtype)
@@ -150,7 +159,7 @@ def test_distances_keep_the_dtype(impl, fw, rng, dtype):
 # -------------------------------------------------------------------- pairs and triplets
 
 
-@level(3, "pairs and triplets", points=2)
+@pairs_triplets
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("margin", [0.0, 0.7, 3.0])
 def test_a_pair_is_pulled_together_or_pushed_apart(impl, fw, rng, shape, margin):
@@ -160,7 +169,7 @@ def test_a_pair_is_pulled_together_or_pushed_apart(impl, fw, rng, shape, margin)
         fw.close(loss, pairs_by_hand(a, b, same, margin), of="contrastive_loss")
 
 
-@level(3, "pairs and triplets", points=2)
+@pairs_triplets
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("margin", [0.0, 0.7, 3.0])
 def test_the_positive_must_be_nearer_by_the_margin(impl, fw, rng, shape, margin):
@@ -169,7 +178,7 @@ def test_the_positive_must_be_nearer_by_the_margin(impl, fw, rng, shape, margin)
     fw.close(loss, triplets_by_hand(*vectors, margin), of="triplet_loss")
 
 
-@level(3, "pairs and triplets", points=2)
+@pairs_triplets
 def test_the_margin_is_one_unless_told(impl, fw, rng):
     anchor, positive, negative = three(rng, (8, 2))
     same = np.arange(8) < 3
@@ -178,7 +187,7 @@ def test_the_margin_is_one_unless_told(impl, fw, rng):
     fw.close(impl.triplet_loss(a, p, n), triplets_by_hand(anchor, positive, negative), of="triplet_loss")
 
 
-@level(3, "pairs and triplets", points=2)
+@pairs_triplets
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_dtype_is_kept(impl, fw, rng, dtype):
     vectors, same = [v.astype(dtype) for v in three(rng, (6, 3))], np.arange(6) < 3
@@ -188,7 +197,7 @@ def test_the_dtype_is_kept(impl, fw, rng, dtype):
     fw.close(impl.triplet_loss(*tensors, 0.7), triplets_by_hand(*vectors, 0.7), of="triplet_loss", dtype=dtype)
 
 
-@level(3, "pairs and triplets", points=2)
+@pairs_triplets
 def test_no_argument_is_written_to(impl, fw, rng):
     vectors, same, labels = three(rng, (6, 3)), np.arange(6) < 3, np.array([4, 4, 5, 5, 6, 6])
     for name, arrays in (
@@ -210,7 +219,7 @@ def test_no_argument_is_written_to(impl, fw, rng):
 # -------------------------------------------------------------------- batch-hard
 
 
-@level(4, "hardest", points=3)
+@hardest
 @pytest.mark.parametrize("margin", [0.0, 0.3, 5.0])
 @pytest.mark.parametrize("size", [(12, 3, 3), (20, 2, 2), (7, 1, 2)], ids=["space", "plane", "line"])
 def test_each_anchor_meets_its_farthest_friend_and_nearest_stranger(impl, fw, rng, size, margin):
@@ -220,20 +229,20 @@ def test_each_anchor_meets_its_farthest_friend_and_nearest_stranger(impl, fw, rn
     fw.close(loss, hardest_by_hand(x, labels, margin), of="batch_hard_loss")
 
 
-@level(4, "hardest", points=3)
+@hardest
 def test_strangers_may_be_farther_than_any_number_that_you_think_of(impl, fw, rng):
     x, labels = rng.standard_normal((9, 2)) * 1e6, np.arange(9) % 3
     loss = impl.batch_hard_loss(fw.array(x), fw.array(labels))
     fw.close(loss, hardest_by_hand(x, labels), of="batch_hard_loss", rtol=1e-3)
 
 
-@level(4, "hardest", points=3)
+@hardest
 def test_the_margin_of_a_batch_is_one_unless_told(impl, fw, rng):
     x, labels = rng.standard_normal((9, 2)), np.arange(9) % 3
     fw.close(impl.batch_hard_loss(fw.array(x), fw.array(labels)), hardest_by_hand(x, labels), of="batch_hard_loss")
 
 
-@level(4, "hardest", points=3)
+@hardest
 @pytest.mark.parametrize("labels", [[0, 0, 0, 1, 2, 2], [7, -3, 7, 7, 7, 7]], ids=["one alone", "any integers"])
 def test_an_anchor_without_a_friend_is_left_out_of_the_mean(impl, fw, rng, labels):
     x, labels = rng.standard_normal((6, 3)), np.array(labels)
@@ -241,21 +250,21 @@ def test_an_anchor_without_a_friend_is_left_out_of_the_mean(impl, fw, rng, label
     fw.close(loss, hardest_by_hand(x, labels, 2.0), of="batch_hard_loss")
 
 
-@level(4, "hardest", points=3)
+@hardest
 def test_a_copy_is_a_friend_too(impl, fw, rng):
     x, labels = rng.standard_normal((5, 3))[[0, 0, 1, 2, 3]], np.array([0, 0, 1, 1, 2])
     loss = impl.batch_hard_loss(fw.array(x), fw.array(labels), 4.0)
     fw.close(loss, hardest_by_hand(x, labels, 4.0), of="batch_hard_loss")
 
 
-@level(4, "hardest", points=3)
+@hardest
 @pytest.mark.parametrize("labels", [[0], [3, 3, 3], [0, 1, 2, 3]], ids=["single row", "all alike", "all different"])
 def test_a_batch_without_triplets_costs_nothing(impl, fw, rng, labels):
     loss = impl.batch_hard_loss(fw.array(rng.standard_normal((len(labels), 3))), fw.array(np.array(labels)))
     fw.close(loss, np.float64(0), of="batch_hard_loss")
 
 
-@level(4, "hardest", points=3)
+@hardest
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_loss_of_a_batch_keeps_the_dtype(impl, fw, rng, dtype):
     x, labels = rng.standard_normal((8, 3)).astype(dtype), np.array([0, 0, 0, 1, 1, 1, 2, 2])
@@ -266,7 +275,7 @@ def test_the_loss_of_a_batch_keeps_the_dtype(impl, fw, rng, dtype):
 # -------------------------------------------------------------------- gradients
 
 
-@level(5, "gradients", points=2)
+@gradients_level
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("margin", [0.0, 0.7, 3.0])
 def test_the_gradients_of_a_triplet_as_a_formula(impl, fw, rng, shape, margin):
@@ -276,7 +285,7 @@ def test_the_gradients_of_a_triplet_as_a_formula(impl, fw, rng, shape, margin):
         fw.close(gradient, expected, of=f"gradient of {name}")
 
 
-@level(5, "gradients", points=2)
+@gradients_level
 def test_the_formula_takes_a_margin_of_one_unless_told_and_keeps_the_dtype(impl, fw, rng):
     vectors = three(rng, (8, 2))
     gradients = impl.triplet_gradients(*(fw.array(v, "float64") for v in vectors))
@@ -284,7 +293,7 @@ def test_the_formula_takes_a_margin_of_one_unless_told_and_keeps_the_dtype(impl,
         fw.close(gradient, expected, of=f"gradient of {name}", dtype="float64")
 
 
-@level(5, "gradients", points=2)
+@gradients_level
 def test_a_row_whose_loss_is_just_zero_has_no_gradient(impl, fw, rng):
     """Without a margin, and with the positive for a negative: the two distances are equal."""
     anchor, other = rng.standard_normal((5, 3)), rng.standard_normal((5, 3))
@@ -296,7 +305,7 @@ def test_a_row_whose_loss_is_just_zero_has_no_gradient(impl, fw, rng):
 NAMES = ("the anchor", "the positive", "the negative")
 
 
-@level(5, "gradients", points=2, autograd=True)
+@gradients_level(autograd=True)
 def test_the_gradient_reaches_both_sides_of_a_pair(impl, fw, rng):
     a, b, same = rng.standard_normal((8, 2)), rng.standard_normal((8, 2)), np.arange(8) < 3
     fw.check_gradients(
@@ -307,7 +316,7 @@ def test_the_gradient_reaches_both_sides_of_a_pair(impl, fw, rng):
     )
 
 
-@level(5, "gradients", points=2, autograd=True)
+@gradients_level(autograd=True)
 @pytest.mark.parametrize("margin", [0.0, 3.0])
 def test_the_gradient_reaches_all_three_vectors(impl, fw, rng, margin):
     fw.check_gradients(
@@ -321,7 +330,7 @@ def test_the_gradient_reaches_all_three_vectors(impl, fw, rng, margin):
 # -------------------------------------------------------------------- zero distance
 
 
-@level(6, "zero distance", points=2)
+@zero_distance
 @pytest.mark.parametrize("equal", ["positive", "negative", "both"])
 def test_the_formula_is_finite_where_vectors_coincide(impl, fw, rng, equal):
     anchor, other = rng.standard_normal((4, 3)), rng.standard_normal((4, 3)) / 2
@@ -331,7 +340,7 @@ def test_the_formula_is_finite_where_vectors_coincide(impl, fw, rng, equal):
         fw.close(gradient, expected, of=f"gradient of {name}")
 
 
-@level(6, "zero distance", points=2)
+@zero_distance
 def test_however_short_a_distance_its_gradient_has_length_one(impl, fw, rng):
     positive, negative = (rng.standard_normal((4, 3)) for _ in range(2))
     gradients = impl.triplet_gradients(*map(fw.array, (np.zeros((4, 3)), 1e-6 * positive, 1e-6 * negative)), 1.0)
@@ -340,7 +349,7 @@ def test_however_short_a_distance_its_gradient_has_length_one(impl, fw, rng):
         fw.close(gradient, expected, of=f"gradient of {name}", rtol=1e-3)
 
 
-@level(6, "zero distance", points=2, autograd=True)
+@zero_distance(autograd=True)
 @pytest.mark.parametrize("equal", ["positive", "negative", "both"])
 def test_the_gradient_is_finite_where_vectors_coincide(impl, fw, rng, equal):
     anchor, other = rng.standard_normal((4, 3)), rng.standard_normal((4, 3)) / 2
@@ -353,7 +362,7 @@ def test_the_gradient_is_finite_where_vectors_coincide(impl, fw, rng, equal):
     )
 
 
-@level(6, "zero distance", points=2, autograd=True)
+@zero_distance(autograd=True)
 def test_the_gradient_is_finite_where_a_pair_coincides(impl, fw, rng):
     x, same = rng.standard_normal((4, 3)), np.array([True, False, True, False])
     fw.check_gradients(
@@ -364,7 +373,7 @@ def test_the_gradient_is_finite_where_a_pair_coincides(impl, fw, rng):
     )
 
 
-@level(6, "zero distance", points=2, autograd=True)
+@zero_distance(autograd=True)
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3], [0, 1, 0, 1], [0, 0, 0, 0]], ids=["diagonal", "copies", "collapsed"])
 def test_the_gradient_of_all_distances_is_finite(impl, fw, rng, rows):
     """Every row is at distance zero from itself: the diagonal alone makes a careless gradient nan."""
@@ -376,7 +385,7 @@ def test_the_gradient_of_all_distances_is_finite(impl, fw, rng, rows):
     )
 
 
-@level(6, "zero distance", points=2, autograd=True)
+@zero_distance(autograd=True)
 @pytest.mark.parametrize("kind", ["diagonal", "copies", "collapsed"])
 def test_the_gradient_of_a_batch_is_finite(impl, fw, rng, kind):
     x, labels = rng.standard_normal((6, 3)), np.array([0, 0, 1, 1, 2, 2])
@@ -392,7 +401,7 @@ def test_the_gradient_of_a_batch_is_finite(impl, fw, rng, kind):
     )
 
 
-@level(6, "zero distance", points=2, autograd=True)
+@zero_distance(autograd=True)
 @pytest.mark.parametrize("labels", [[0, 0, 0, 1], [3, 3, 3, 3], [0, 1, 2, 3]], ids=["one alone", "alike", "different"])
 def test_anchors_without_triplets_have_no_gradient(impl, fw, rng, labels):
     fw.check_gradients(
@@ -406,7 +415,7 @@ def test_anchors_without_triplets_have_no_gradient(impl, fw, rng, labels):
 # -------------------------------------------------------------------- no loops
 
 
-@level(7, "no loops")
+@no_loops
 def test_the_work_does_not_grow_with_the_batch(impl, fw, rng):
     """As many operations for 64 rows of 16 numbers as for four of three."""
     counts = {name: [] for name in ("pairwise_distances", "contrastive_loss", "triplet_loss", "batch_hard_loss")}
@@ -493,7 +502,7 @@ def slopes_of(fw, loss, arrays):
     return [fw.numpy(slope) for slope in tape.gradient(value, leaves)]
 
 
-@level(8, "digits", points=2, autograd=True)
+@digits
 def test_equal_digits_become_neighbours(impl, fw):
     """Over ten seeds the score is 0.84 to 0.90 after random triplets, and 0.92 to 0.96 after hard ones as well.
 
@@ -506,7 +515,7 @@ def test_equal_digits_become_neighbours(impl, fw):
 
 
 @pytest.mark.gpu
-@level(4, "hardest", points=3)
+@hardest
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     x, labels = rng.standard_normal((9, 2)), np.arange(9) % 3
     loss = impl.batch_hard_loss(gpu.array(x), gpu.array(labels))

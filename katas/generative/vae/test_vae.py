@@ -5,6 +5,13 @@ import pytest
 
 from dojo import level
 
+networks = level(1, "the networks")
+reparameterisation = level(2, "reparameterisation", points=2)
+divergence_level = level(3, "divergence")
+loss = level(4, "the loss", points=2)
+bound_level = level(5, "the bound", points=2)
+learns = level(6, "learns", points=3)
+
 LAYERS = ("encoder", "mean", "log_variance", "decoder", "pixels")
 
 # -------------------------------------------------------------------- the oracle
@@ -101,7 +108,7 @@ def pixels(rng, *shape):
 # -------------------------------------------------------------------- 1 the networks
 
 
-@level(1, "the networks")
+@networks
 @pytest.mark.parametrize("sizes", [(5, 7, 3), (4, 1, 1), (9, 6, 6)], ids=["small", "narrow", "wide"])
 def test_encoder_and_decoder_are_those_of_the_formula(impl, fw, rng, sizes):
     model = filled(impl, fw, rng, *sizes)
@@ -112,13 +119,13 @@ def test_encoder_and_decoder_are_those_of_the_formula(impl, fw, rng, sizes):
     fw.close(model.decode(fw.array(z)), decoded(weights, z), of="logits", atol=1e-4)
 
 
-@level(1, "the networks")
+@networks
 def test_z_may_have_more_axes(impl, fw, rng):
     model, z = filled(impl, fw, rng, 5, 7, 3), rng.standard_normal((2, 4, 3))
     fw.close(model.decode(fw.array(z)), decoded(weights_of(fw, model), z), of="logits", atol=1e-4)
 
 
-@level(1, "the networks")
+@networks
 def test_a_picture_goes_through_both(impl, fw, rng):
     """With next to no variance z is the mean."""
     model, x = silence(fw, filled(impl, fw, rng, 5, 7, 3)), pixels(rng, 6, 5)
@@ -132,7 +139,7 @@ def test_a_picture_goes_through_both(impl, fw, rng):
 # -------------------------------------------------------------------- 2 reparameterisation
 
 
-@level(2, "reparameterisation", points=2)
+@reparameterisation
 @pytest.mark.parametrize("shapes", [((4, 3), (4, 3)), ((4, 3), (5, 4, 3)), ((1,), (1,))], ids=["one", "many", "tiny"])
 def test_noise_is_scaled_and_moved(impl, fw, rng, shapes):
     mean, log_variance = (rng.standard_normal(shapes[0]) for _ in range(2))
@@ -141,7 +148,7 @@ def test_noise_is_scaled_and_moved(impl, fw, rng, shapes):
     fw.close(z, mean + np.exp(log_variance / 2) * noise, of="z")
 
 
-@level(2, "reparameterisation", points=2)
+@reparameterisation
 def test_without_noise_every_entry_gets_its_own_draw(impl, fw):
     """20 000 draws: the tolerances are five standard errors."""
     mean, log_variance = np.full((5000, 4), 2.0), np.full((5000, 4), np.log(0.25))
@@ -159,7 +166,7 @@ def test_without_noise_every_entry_gets_its_own_draw(impl, fw):
         )
 
 
-@level(2, "reparameterisation", points=2)
+@reparameterisation
 @pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
 def test_the_model_draws_one_z_for_each_picture(impl, fw, training):
     """A decoder that shows z itself, and the same q(z|x) for every picture. The tolerances are five standard errors."""
@@ -174,7 +181,7 @@ def test_the_model_draws_one_z_for_each_picture(impl, fw, training):
     )
 
 
-@level(2, "reparameterisation", points=2)
+@reparameterisation
 def test_gradients_reach_mean_and_variance(impl, fw, rng):
     noise = fw.array(rng.standard_normal((4, 3)), "float64")
     fw.check_gradients(
@@ -185,7 +192,7 @@ def test_gradients_reach_mean_and_variance(impl, fw, rng):
     )
 
 
-@level(2, "reparameterisation", points=2)
+@reparameterisation
 @pytest.mark.parametrize("told", [True, False], ids=["given noise", "own noise"])
 def test_a_vanishing_variance_leaves_the_mean_and_finite_gradients(impl, fw, rng, told):
     noise = fw.array(rng.standard_normal((4, 3)), "float64") if told else None
@@ -200,7 +207,7 @@ def test_a_vanishing_variance_leaves_the_mean_and_finite_gradients(impl, fw, rng
 # -------------------------------------------------------------------- 3 divergence
 
 
-@level(3, "divergence")
+@divergence_level
 @pytest.mark.parametrize("shape", [(5, 3), (1, 1), (2, 20)], ids=["small", "tiny", "wide"])
 def test_the_divergence_is_the_closed_form(impl, fw, rng, shape):
     mean, log_variance = 2 * rng.standard_normal(shape), 2 * rng.standard_normal(shape)
@@ -208,7 +215,7 @@ def test_the_divergence_is_the_closed_form(impl, fw, rng, shape):
     fw.close(found, divergence(mean, log_variance), of="divergence")
 
 
-@level(3, "divergence")
+@divergence_level
 @pytest.mark.parametrize("mean, log_variance", [(0.0, 0.0), (1.5, -1.0), (-0.5, 1.2)], ids=["prior", "sharp", "broad"])
 def test_the_divergence_is_the_integral(impl, fw, mean, log_variance):
     """∫ q ln(q / p), over a grid."""
@@ -219,7 +226,7 @@ def test_the_divergence_is_the_integral(impl, fw, mean, log_variance):
     fw.close(found, np.array([integral]), of="divergence")
 
 
-@level(3, "divergence")
+@divergence_level
 def test_gradients_of_the_divergence(impl, fw, rng):
     inputs = [rng.standard_normal((4, 3)) for _ in range(2)]
     fw.check_gradients(impl.kl_divergence, divergence, inputs, names=("mean", "log_variance"))
@@ -228,7 +235,7 @@ def test_gradients_of_the_divergence(impl, fw, rng):
 # -------------------------------------------------------------------- 4 the loss
 
 
-@level(4, "the loss", points=2)
+@loss
 @pytest.mark.parametrize(
     "shapes", [((4, 6), (4, 6)), ((3, 4, 6), (4, 6)), ((1, 1), (1, 1))], ids=["one", "many", "tiny"]
 )
@@ -238,7 +245,7 @@ def test_the_reconstruction_is_judged_from_logits(impl, fw, rng, shapes):
     fw.close(found, surprise(logits, x), of="reconstruction loss")
 
 
-@level(4, "the loss", points=2)
+@loss
 def test_certain_pixels_do_no_harm(impl, fw):
     logits, x = np.array([[1000.0, -1000.0], [-1000.0, 1000.0], [90.0, -90.0]]), np.array([[1.0, 0.0]] * 3)
     found = impl.reconstruction_loss(fw.array(logits), fw.array(x))
@@ -251,7 +258,7 @@ def test_certain_pixels_do_no_harm(impl, fw):
     )
 
 
-@level(4, "the loss", points=2)
+@loss
 @pytest.mark.parametrize("beta", [None, 0.0, 0.3, 4.0])
 def test_the_loss_is_the_mean_over_the_pictures(impl, fw, rng, beta):
     logits, x = rng.standard_normal((5, 6)), pixels(rng, 5, 6)
@@ -265,7 +272,7 @@ def test_the_loss_is_the_mean_over_the_pictures(impl, fw, rng, beta):
 # -------------------------------------------------------------------- 5 the bound
 
 
-@level(5, "the bound", points=2)
+@bound_level
 @pytest.mark.parametrize("samples", [1, 7])
 def test_the_estimate_weights_every_draw(impl, fw, rng, samples):
     model, x = filled(impl, fw, rng, 6, 5, 2, strength=0.7), pixels(rng, 4, 6)
@@ -274,7 +281,7 @@ def test_the_estimate_weights_every_draw(impl, fw, rng, samples):
     fw.close(found, estimated(weights_of(fw, model), x, noise), of="log p(x)", rtol=1e-3, atol=1e-3)
 
 
-@level(5, "the bound", points=2)
+@bound_level
 def test_weights_too_small_for_floating_point_do_no_harm(impl, fw, rng):
     model, x = filled(impl, fw, rng, 400, 5, 2), pixels(rng, 4, 400)
     noise = rng.standard_normal((7, 4, 2))
@@ -283,7 +290,7 @@ def test_weights_too_small_for_floating_point_do_no_harm(impl, fw, rng):
     fw.close(impl.log_likelihood(model, fw.array(x), fw.array(noise)), expected, of="log p(x)", rtol=1e-3)
 
 
-@level(5, "the bound", points=2)
+@bound_level
 def test_the_bound_stays_below_what_the_estimate_finds(impl, fw, rng):
     """One latent variable, so log p(x) is an integral over a line; 100 copies with 30 draws make 3000 draws.
 
@@ -306,7 +313,7 @@ def test_the_bound_stays_below_what_the_estimate_finds(impl, fw, rng):
 # -------------------------------------------------------------------- 6 learns
 
 
-@level(6, "learns", points=3)
+@learns
 @pytest.mark.parametrize("beta", [None, 0.25])
 def test_each_batch_is_one_step_of_adam(impl, fw, rng, beta):
     """Adam's first step moves every weight that has a gradient by the learning rate."""
@@ -326,7 +333,7 @@ def test_each_batch_is_one_step_of_adam(impl, fw, rng, beta):
         )
 
 
-@level(6, "learns", points=3)
+@learns
 def test_each_loss_is_that_of_its_own_batch(impl, fw, rng):
     """Steps so small that they change nothing, and batches of different sizes that come from a generator."""
     model = silence(fw, filled(impl, fw, rng, 6, 5, 2))
@@ -339,7 +346,7 @@ def test_each_loss_is_that_of_its_own_batch(impl, fw, rng):
     assert losses == pytest.approx(expected, rel=1e-3), f"three batches, with the losses {expected}; you found {losses}"
 
 
-@level(6, "learns", points=3)
+@learns
 def test_adam_remembers_the_batches_before(impl, fw, rng):
     """A white batch, then a black one, to a decoder that is hardly decided: their gradients are opposite.
 
@@ -355,7 +362,7 @@ def test_adam_remembers_the_batches_before(impl, fw, rng):
     )
 
 
-@level(6, "learns", points=3)
+@learns
 def test_new_pictures_come_from_the_prior(impl, fw):
     """A decoder that shows z itself: its logits are the z. The tolerances are five standard errors."""
     model = show_z(fw, make(impl, fw, 2, 4, 2))
@@ -398,7 +405,7 @@ def trained(impl, fw):
     return _trained[impl]
 
 
-@level(6, "learns", points=3)
+@learns
 @pytest.mark.timeout(60)  # TensorFlow takes a while for each step that is not traced
 def test_unseen_digits_surprise_it_less_than_independent_pixels(fw, rng, trained):
     """Over ten seeds and both frameworks: 20.3 to 22.3 nats, of which the latent variables take 2.1 to 4.2."""
@@ -415,7 +422,7 @@ def test_unseen_digits_surprise_it_less_than_independent_pixels(fw, rng, trained
     assert told > 1, f"the latent variables tell {told:.2f} nats about a digit: the decoder does not listen to them"
 
 
-@level(6, "learns", points=3)
+@learns
 @pytest.mark.timeout(60)
 def test_its_samples_look_more_like_digits_than_independent_pixels(impl, fw, rng, trained):
     """Over ten seeds and both frameworks: 2.44 to 2.61; independent pixels 2.81 to 2.88."""
@@ -428,7 +435,7 @@ def test_its_samples_look_more_like_digits_than_independent_pixels(impl, fw, rng
 
 
 @pytest.mark.gpu
-@level(1, "the networks")
+@networks
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     model, x = impl.VAE(5, 7, 3), pixels(rng, 6, 5)
     if gpu.name == "torch":

@@ -9,6 +9,15 @@ import pytest
 
 from dojo import level
 
+shapes_refusals = level(1, "shapes and refusals")
+values_training = level(2, "values in training", points=2)
+running_statistics = level(3, "running statistics", points=2)
+evaluation = level(4, "evaluation", points=2)
+gradients = level(5, "gradients", points=3)
+numerical_edges = level(6, "numerical edges")
+no_loops = level(7, "no loops")
+learns = level(8, "learns", points=2)
+
 TABLES = [(6, 3), (2, 1), (5, 1), (3, 7)]
 IMAGES = [(2, 3, 4, 5), (1, 2, 1, 3), (3, 1, 1, 2), (4, 3, 3, 1)]
 SHAPES = TABLES + IMAGES
@@ -130,7 +139,7 @@ def x(rng, shape, fw):
 # -------------------------------------------------------------------- 1
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 def test_every_feature_gets_its_own_statistics(impl, fw, rng, x, shape):
     gamma, beta = affine(rng, shape)
     before = fw.array(x)
@@ -141,7 +150,7 @@ def test_every_feature_gets_its_own_statistics(impl, fw, rng, x, shape):
     fw.check_unchanged(before, x, of="x")
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @pytest.mark.parametrize("shape", [(1, 3), (1, 1), (0, 3), (1, 1, 1, 4)], ids=["row", "number", "empty", "pixel"])
 def test_less_than_two_values_per_feature_are_refused_in_training(impl, fw, rng, shape):
     x = fw.array(own(fw, rng.standard_normal(shape)))
@@ -152,7 +161,7 @@ def test_less_than_two_values_per_feature_are_refused_in_training(impl, fw, rng,
         fw.call(layer_for(impl, shape), x, training=True)
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize(
     ("kind", "shape"),
@@ -165,7 +174,7 @@ def test_inputs_that_do_not_fit_the_layer_are_refused(impl, fw, rng, kind, shape
         fw.call(layer, fw.array(own(fw, rng.standard_normal(shape))), training=training)
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 def test_a_new_layer_changes_nothing_yet(impl, fw):
     for kind in (impl.BatchNorm1d, impl.BatchNorm2d):
         layer = kind(3)
@@ -178,7 +187,7 @@ def test_a_new_layer_changes_nothing_yet(impl, fw):
 # -------------------------------------------------------------------- 2
 
 
-@level(2, "values in training", points=2)
+@values_training
 @pytest.mark.parametrize("eps", [None, 0.5], ids=["usual-eps", "large-eps"])
 def test_the_formula(impl, fw, rng, x, shape, eps):
     gamma, beta = affine(rng, shape)
@@ -190,7 +199,7 @@ def test_the_formula(impl, fw, rng, x, shape, eps):
     fw.close(y, by_hand(x, gamma, beta, eps or 1e-5, feature_axis(fw)), of="y", atol=1e-4)
 
 
-@level(2, "values in training", points=2)
+@values_training
 @pytest.mark.parametrize("eps", [None, 0.5], ids=["usual-eps", "large-eps"])
 def test_the_layer_normalises_by_its_batch(impl, fw, rng, x, shape, eps):
     gamma, beta = affine(rng, shape)
@@ -203,7 +212,7 @@ def test_the_layer_normalises_by_its_batch(impl, fw, rng, x, shape, eps):
 
 
 @pytest.mark.gpu
-@level(2, "values in training", points=2)
+@values_training
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     x, (gamma, beta) = own(gpu, rng.standard_normal((2, 3, 4, 5))), affine(rng, (5,))
     y, mean, _ = impl.normalize(*map(gpu.array, (x, gamma, beta)))
@@ -215,7 +224,7 @@ def test_the_work_stays_on_the_gpu(impl, gpu, rng):
 # -------------------------------------------------------------------- 3
 
 
-@level(3, "running statistics", points=2)
+@running_statistics
 @pytest.mark.parametrize(("convention", "share_of_the_batch"), [("torch", 0.2), ("keras", 0.8)], ids=["new", "kept"])
 def test_the_two_conventions_are_opposite(impl, fw, rng, convention, share_of_the_batch):
     running, batch = rng.standard_normal(4), rng.standard_normal(4)
@@ -225,13 +234,13 @@ def test_the_two_conventions_are_opposite(impl, fw, rng, convention, share_of_th
     fw.check_unchanged(before, running, of="running")
 
 
-@level(3, "running statistics", points=2)
+@running_statistics
 def test_a_third_convention_is_refused(impl, fw):
     with pytest.raises(ValueError):
         impl.update_running(fw.array(np.zeros(2)), fw.array(np.ones(2)), 0.1, "mxnet")
 
 
-@level(3, "running statistics", points=2)
+@running_statistics
 @pytest.mark.parametrize("share", [None, 0.3], ids=["usual", "faster"])
 @pytest.mark.parametrize("sizes", [[(4,), (2,), (7,)], [(2, 3, 2), (1, 1, 2), (3, 2, 2)]], ids=["tables", "images"])
 def test_the_running_statistics_follow_the_batches(impl, fw, rng, sizes, share):
@@ -248,7 +257,7 @@ def test_the_running_statistics_follow_the_batches(impl, fw, rng, sizes, share):
         fw.close(layer.running_var, variance, of="running_var")
 
 
-@level(3, "running statistics", points=2, autograd=True)
+@running_statistics(autograd=True)
 @pytest.mark.parametrize("shape", [(5, 3), (2, 3, 2, 3)], ids=["table", "images"])
 def test_the_official_layer_keeps_the_same(impl, fw, rng, shape):
     """With its own default: PyTorch's 0.1 is the share of the batch, Keras' 0.99 the share that stays.
@@ -275,7 +284,7 @@ def test_the_official_layer_keeps_the_same(impl, fw, rng, shape):
     fw.close(layer.running_var, kept["variance"], of="running_var")
 
 
-@level(3, "running statistics", points=2, autograd=True)
+@running_statistics(autograd=True)
 def test_scale_and_shift_are_trained_and_the_statistics_only_kept(impl, fw):
     for kind in (impl.BatchNorm1d, impl.BatchNorm2d):
         layer = kind(3)
@@ -308,7 +317,7 @@ def evaluated(x, state, axis, eps=1e-5):
     return scaled(x, state["running_mean"], state["running_var"], state["gamma"], state["beta"], eps, axis)
 
 
-@level(4, "evaluation", points=2)
+@evaluation
 @pytest.mark.parametrize("eps", [None, 0.5], ids=["usual-eps", "large-eps"])
 def test_the_running_statistics_are_used_and_left_alone(impl, fw, rng, x, shape, eps):
     layer, state = worn_layer(impl, fw, rng, shape, **({} if eps is None else {"eps": eps}))
@@ -320,7 +329,7 @@ def test_the_running_statistics_are_used_and_left_alone(impl, fw, rng, x, shape,
         fw.close(getattr(layer, name), value, of=f"{name} after a call in evaluation")
 
 
-@level(4, "evaluation", points=2)
+@evaluation
 @pytest.mark.parametrize("shape", [(1, 3), (1, 1, 1, 2)], ids=["row", "pixel"])
 def test_a_batch_of_one_is_welcome(impl, fw, rng, shape):
     layer, state = worn_layer(impl, fw, rng, shape)
@@ -329,7 +338,7 @@ def test_a_batch_of_one_is_welcome(impl, fw, rng, shape):
     fw.close(y, evaluated(x, state, feature_axis(fw)), of="y of one example")
 
 
-@level(4, "evaluation", points=2)
+@evaluation
 @pytest.mark.parametrize("shape", [(4, 3), (2, 2, 1, 3)], ids=["table", "images"])
 def test_a_call_that_says_nothing_is_evaluation(impl, fw, rng, shape):
     """Where the call takes `training`; a PyTorch module is told by eval()."""
@@ -339,7 +348,7 @@ def test_a_call_that_says_nothing_is_evaluation(impl, fw, rng, shape):
     fw.close(y, evaluated(x, state, feature_axis(fw)), of="y of a plain call", atol=1e-4)
 
 
-@level(4, "evaluation", points=2)
+@evaluation
 def test_training_and_evaluation_alternate(impl, fw, rng):
     """Evaluation between two steps of training does not disturb them, and sees the latest statistics."""
     layer, mean, variance = impl.BatchNorm1d(2, momentum=0.5), np.zeros(2), np.ones(2)
@@ -355,7 +364,7 @@ def test_training_and_evaluation_alternate(impl, fw, rng):
 # -------------------------------------------------------------------- 5
 
 
-@level(5, "gradients", points=3)
+@gradients
 @pytest.mark.parametrize("eps", [None, 0.5], ids=["usual-eps", "large-eps"])
 def test_the_backward_pass_by_hand(impl, fw, rng, x, shape, eps):
     gamma, beta = affine(rng, shape)
@@ -369,7 +378,7 @@ def test_the_backward_pass_by_hand(impl, fw, rng, x, shape, eps):
         fw.check_unchanged(argument, before, of=name)
 
 
-@level(5, "gradients", points=3)
+@gradients
 def test_the_backward_pass_keeps_float32(impl, fw, rng):
     x, gamma = rng.standard_normal((5, 3)), 1 + rng.random(3)
     cotangent = rng.standard_normal((5, 3))
@@ -379,7 +388,7 @@ def test_the_backward_pass_keeps_float32(impl, fw, rng):
         fw.close(result, gradient, of=f"gradient of {name}", dtype="float32", rtol=1e-3, atol=1e-4)
 
 
-@level(5, "gradients", points=3, autograd=True)
+@gradients(autograd=True)
 def test_gradients_flow_through_the_batch_statistics(impl, fw, rng, x, shape):
     fw.check_gradients(
         lambda *tensors: impl.normalize(*tensors, 0.01)[0],
@@ -389,7 +398,7 @@ def test_gradients_flow_through_the_batch_statistics(impl, fw, rng, x, shape):
     )
 
 
-@level(5, "gradients", points=3, autograd=True)
+@gradients(autograd=True)
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize("shape", [(5, 3), (2, 3, 2, 3)], ids=["table", "images"])
 def test_gradients_reach_the_input_and_the_parameters_of_a_layer(impl, fw, rng, shape, training):
@@ -415,7 +424,7 @@ def test_gradients_reach_the_input_and_the_parameters_of_a_layer(impl, fw, rng, 
 # -------------------------------------------------------------------- 6
 
 
-@level(6, "numerical edges")
+@numerical_edges
 @pytest.mark.parametrize("constant", [0.0, -3.0, 1000.0])
 def test_a_constant_feature_becomes_beta(impl, fw, rng, constant):
     """Its variance is 0: ε alone keeps the division, and the gradient, finite."""
@@ -432,7 +441,7 @@ def test_a_constant_feature_becomes_beta(impl, fw, rng, constant):
     fw.close(grad_gamma[1], 0.0, of="gradient of gamma for a constant feature", atol=1e-4)
 
 
-@level(6, "numerical edges")
+@numerical_edges
 @pytest.mark.parametrize("shape", [(32, 3), (2, 4, 4, 3)], ids=["table", "images"])
 def test_a_large_mean_does_not_eat_the_variance(impl, fw, rng, shape):
     """In float32 the squares of numbers around 2000 are too coarse to show a spread of 1."""
@@ -448,7 +457,7 @@ def test_a_large_mean_does_not_eat_the_variance(impl, fw, rng, shape):
     fw.close(grad_x, expected, of="gradient of x", atol=1e-2)
 
 
-@level(6, "numerical edges")
+@numerical_edges
 @pytest.mark.parametrize("shape", [(32, 3), (2, 4, 4, 3)], ids=["table", "images"])
 def test_float16_is_computed_in_float32(impl, fw, rng, shape):
     """The squares of these values do not fit into float16, the result does."""
@@ -461,7 +470,7 @@ def test_float16_is_computed_in_float32(impl, fw, rng, shape):
     fw.close(y, by_hand(x, gamma, beta, 1e-5, feature_axis(fw)), of="y", dtype="float16")
 
 
-@level(6, "numerical edges")
+@numerical_edges
 def test_float64_stays_float64(impl, fw, rng, x, shape):
     gamma, beta = affine(rng, shape)
     y, mean, variance = impl.normalize(*(fw.array(array, "float64") for array in (x, gamma, beta)))
@@ -471,7 +480,7 @@ def test_float64_stays_float64(impl, fw, rng, x, shape):
     fw.close(y, by_hand(x, gamma, beta, 1e-5, feature_axis(fw)), of="y", dtype="float64")
 
 
-@level(6, "numerical edges")
+@numerical_edges
 def test_memory_may_lie_in_any_order(impl, fw, rng):
     """x as the transpose of what is stored, where the framework has such a thing."""
     x, (gamma, beta) = rng.standard_normal((3, 5)), affine(rng, (3,))
@@ -488,7 +497,7 @@ def test_memory_may_lie_in_any_order(impl, fw, rng):
 # -------------------------------------------------------------------- 7
 
 
-@level(7, "no loops")
+@no_loops
 @pytest.mark.parametrize("grid", [(), (4, 4)], ids=["tables", "images"])
 def test_one_operation_serves_all_features(impl, fw, rng, grid):
     """As many operations for 32 features of 16 examples as for two features of three."""
@@ -558,7 +567,7 @@ class DeepNetwork:
             above, self.weights[i] = slope @ self.weights[i].T, self.weights[i] - rate * entering[i].T @ slope
 
 
-@level(8, "learns", points=2)
+@learns
 def test_a_deep_network_learns_digits_only_with_it(impl, fw):
     """120 steps. Over ten seeds 0.91 to 0.96 of the unseen digits are right with it, and 0.09 to 0.10 without."""
     from sklearn.datasets import load_digits

@@ -9,6 +9,15 @@ import pytest
 
 from dojo import level
 
+shapes_refusals = level(1, "shapes and refusals")
+values_training = level(2, "values in training", points=3)
+evaluation_p_0 = level(3, "evaluation, p of 0 and 1")
+backward_pass = level(4, "the backward pass", points=2)
+spatial_variational = level(5, "spatial and variational", points=2)
+numerical_edges = level(6, "numerical edges")
+monte_carlo_uncertainty = level(7, "Monte-Carlo uncertainty", points=2)
+real_data = level(8, "real data", points=2)
+
 KINDS = {  # name: (shape of x, axes of the mask that have length one), channels last
     "dropout": ((6, 5), ()),
     "spatial_dropout": ((4, 3, 2, 5), (1, 2)),
@@ -66,7 +75,7 @@ def kind(request):
 # -------------------------------------------------------------------- 1
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 1, 5), (1, 1)], ids=["vector", "table", "images", "number"])
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_output_and_mask_have_the_shape_of_the_input(impl, fw, rng, shape, training):
@@ -78,7 +87,7 @@ def test_output_and_mask_have_the_shape_of_the_input(impl, fw, rng, shape, train
     fw.check_unchanged(before, x, of="x")
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")], ids=["negative", "above-one", "nan"])
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_p_must_be_a_probability(impl, fw, rng, p, training):
@@ -89,7 +98,7 @@ def test_p_must_be_a_probability(impl, fw, rng, p, training):
 # -------------------------------------------------------------------- 2
 
 
-@level(2, "values in training", points=3)
+@values_training
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
 def test_what_is_kept_grows_and_the_rest_is_zero(impl, fw, rng, p):
     x = rng.standard_normal((40, 30))
@@ -98,7 +107,7 @@ def test_what_is_kept_grows_and_the_rest_is_zero(impl, fw, rng, p):
     fw.close(y, x * fw.numpy(mask), of="y")
 
 
-@level(2, "values in training", points=3)
+@values_training
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
 def test_a_share_p_is_dropped_everywhere(impl, fw, p):
     """In all of x, in each row and in each column: no two entries share a decision."""
@@ -110,7 +119,7 @@ def test_a_share_p_is_dropped_everywhere(impl, fw, p):
         check_share(column, p, of="one column")
 
 
-@level(2, "values in training", points=3)
+@values_training
 def test_arrays_of_many_axes_share_no_decision(impl, fw):
     """Two halves of the array, along each of its axes: half of their decisions differ."""
     dropped = dropped_by(fw, impl.dropout(fw.array(np.ones((2, 4, 20, 30))), 0.5, new_generator(fw))[1])
@@ -119,7 +128,7 @@ def test_arrays_of_many_axes_share_no_decision(impl, fw):
         check_share(one != other, 0.5, of=f"decisions that differ between the two halves along axis {axis}")
 
 
-@level(2, "values in training", points=3)
+@values_training
 def test_the_expectation_is_kept(impl, fw, rng):
     """The mean over 20000 draws is x, up to eight standard deviations."""
     x, p, count = rng.standard_normal(5), 0.3, 20000
@@ -131,7 +140,7 @@ def test_the_expectation_is_kept(impl, fw, rng):
     )
 
 
-@level(2, "values in training", points=3)
+@values_training
 def test_how_many_are_dropped_is_random_too(impl, fw):
     """Each entry decides for itself, so the number that are dropped differs from draw to draw."""
     generator, x = new_generator(fw), fw.array(np.ones((20, 20)))
@@ -139,7 +148,7 @@ def test_how_many_are_dropped_is_random_too(impl, fw):
     assert len(counts) > 1, f"ten draws dropped exactly {counts} of 400 entries each: draw each entry by itself"
 
 
-@level(2, "values in training", points=3)
+@values_training
 def test_the_generator_decides_and_moves_on(impl, fw):
     x = fw.array(np.ones((10, 20)))
     one, other = new_generator(fw, 7), new_generator(fw, 7)
@@ -150,7 +159,7 @@ def test_the_generator_decides_and_moves_on(impl, fw):
 
 
 @pytest.mark.gpu
-@level(2, "values in training", points=3)
+@values_training
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     x = rng.standard_normal((40, 30))
     y, mask = impl.dropout(gpu.array(x), 0.5, new_generator(gpu))
@@ -163,7 +172,7 @@ def test_the_work_stays_on_the_gpu(impl, gpu, rng):
 # -------------------------------------------------------------------- 3
 
 
-@level(3, "evaluation, p of 0 and 1")
+@evaluation_p_0
 @pytest.mark.parametrize("p", [0, 0.3, 0.5, 1], ids=["never", "some", "half", "always"])
 def test_evaluation_is_the_identity(impl, fw, rng, p):
     x = rng.standard_normal((30, 20)).astype("float32")
@@ -172,7 +181,7 @@ def test_evaluation_is_the_identity(impl, fw, rng, p):
     fw.close(mask, np.ones(x.shape), of="mask in evaluation", rtol=0, atol=0)
 
 
-@level(3, "evaluation, p of 0 and 1")
+@evaluation_p_0
 @pytest.mark.parametrize("p", [0, 0.0], ids=["integer", "float"])
 def test_p_of_zero_keeps_everything(impl, fw, rng, p):
     x = rng.standard_normal((100, 50)).astype("float32")
@@ -181,7 +190,7 @@ def test_p_of_zero_keeps_everything(impl, fw, rng, p):
     fw.close(mask, np.ones(x.shape), of="mask with p = 0", rtol=0, atol=0)
 
 
-@level(3, "evaluation, p of 0 and 1")
+@evaluation_p_0
 @pytest.mark.parametrize("p", [1, 1.0], ids=["integer", "float"])
 def test_p_of_one_drops_everything(impl, fw, rng, p):
     x = rng.standard_normal((100, 50))
@@ -193,7 +202,7 @@ def test_p_of_one_drops_everything(impl, fw, rng, p):
 # -------------------------------------------------------------------- 4
 
 
-@level(4, "the backward pass", points=2)
+@backward_pass
 @pytest.mark.parametrize(
     ("shape", "axes"), [((5, 3), (5, 3)), ((2, 4, 3), (2, 1, 3)), ((1, 1), (1, 1))], ids=["full", "shared", "number"]
 )
@@ -204,7 +213,7 @@ def test_the_gradient_goes_through_the_same_mask(impl, fw, rng, shape, axes):
     fw.check_unchanged(before, grad, of="grad")
 
 
-@level(4, "the backward pass", points=2)
+@backward_pass
 @pytest.mark.parametrize("p", [0.4, 1.0])
 def test_forward_and_backward_agree(impl, fw, rng, p):
     """y is linear in x, so the gradient of sum(g · y) is g · y for an x of ones."""
@@ -213,7 +222,7 @@ def test_forward_and_backward_agree(impl, fw, rng, p):
     fw.close(impl.dropout_backward(fw.array(g), mask), g * fw.numpy(y), of="gradient of x")
 
 
-@level(4, "the backward pass", points=2, autograd=True)
+@backward_pass(autograd=True)
 @pytest.mark.parametrize("p", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_automatic_differentiation_gives_the_same(impl, fw, rng, p, training):
@@ -228,7 +237,7 @@ def test_automatic_differentiation_gives_the_same(impl, fw, rng, p, training):
 # -------------------------------------------------------------------- 5
 
 
-@level(5, "spatial and variational", points=2)
+@spatial_variational
 @pytest.mark.parametrize("p", [0.2, 0.5])
 def test_one_decision_is_shared(impl, fw, rng, kind, p):
     """By all pixels of a channel, by all steps of a feature."""
@@ -241,7 +250,7 @@ def test_one_decision_is_shared(impl, fw, rng, kind, p):
     fw.check_unchanged(before, x, of="x")
 
 
-@level(5, "spatial and variational", points=2)
+@spatial_variational
 @pytest.mark.parametrize("p", [0.2, 0.5])
 def test_each_channel_of_each_example_decides_for_itself(impl, fw, kind, p):
     middle = {"dropout": (), "spatial_dropout": (2, 1), "variational_dropout": (3,)}[kind]
@@ -254,7 +263,7 @@ def test_each_channel_of_each_example_decides_for_itself(impl, fw, kind, p):
         check_share(channel, p, of="one channel")
 
 
-@level(5, "spatial and variational", points=2)
+@spatial_variational
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_the_kinds_refuse_what_they_cannot_drop(impl, fw, rng, kind, training):
     drop, x = getattr(impl, kind), fw.array(own(fw, rng.standard_normal(KINDS[kind][0])))
@@ -268,7 +277,7 @@ def test_the_kinds_refuse_what_they_cannot_drop(impl, fw, rng, kind, training):
             drop(fw.array(rng.standard_normal(shape)), 0.5, new_generator(fw), training=training)
 
 
-@level(5, "spatial and variational", points=2)
+@spatial_variational
 def test_the_generator_decides_for_the_kinds_too(impl, fw, kind):
     drop, x = getattr(impl, kind), fw.array(own(fw, np.ones((20, *KINDS[kind][0][1:]))))
     one, other = new_generator(fw, 7), new_generator(fw, 7)
@@ -277,7 +286,7 @@ def test_the_generator_decides_for_the_kinds_too(impl, fw, kind):
     fw.close(drop(x, 0.5, other)[1], first, of="the mask from another generator in the same state")
 
 
-@level(5, "spatial and variational", points=2)
+@spatial_variational
 def test_the_kinds_know_evaluation_and_the_ends_of_p(impl, fw, rng, kind):
     drop, shape = getattr(impl, kind), KINDS[kind][0]
     x = own(fw, rng.standard_normal(shape)).astype("float32")
@@ -288,14 +297,14 @@ def test_the_kinds_know_evaluation_and_the_ends_of_p(impl, fw, rng, kind):
         fw.close(mask, np.full(mask_shape(fw, kind, shape), float(factor)), of=f"mask {where}", rtol=0, atol=0)
 
 
-@level(5, "spatial and variational", points=2, autograd=True)
+@spatial_variational(autograd=True)
 def test_gradients_flow_through_the_shared_mask(impl, fw, rng, kind):
     drop, x = getattr(impl, kind), own(fw, rng.standard_normal(KINDS[kind][0]))
     mask = fw.numpy(drop(fw.array(x, "float64"), 0.4, new_generator(fw, 5))[1])
     fw.check_gradients(lambda x: drop(x, 0.4, new_generator(fw, 5))[0], lambda x: x * mask, [x], names=["x"])
 
 
-@level(5, "spatial and variational", points=2)
+@spatial_variational
 def test_one_draw_serves_all(impl, fw, kind):
     """As many operations for large inputs as for small ones."""
     drop = getattr(impl, kind)
@@ -309,7 +318,7 @@ def test_one_draw_serves_all(impl, fw, kind):
 # -------------------------------------------------------------------- 6
 
 
-@level(6, "numerical edges")
+@numerical_edges
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_the_dtype_is_kept(impl, fw, rng, kind, dtype, training):
@@ -322,7 +331,7 @@ def test_the_dtype_is_kept(impl, fw, rng, kind, dtype, training):
     fw.close(impl.dropout_backward(fw.array(x, dtype), mask), fw.numpy(y), of="gradient of x", dtype=dtype)
 
 
-@level(6, "numerical edges")
+@numerical_edges
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_rare_events_keep_their_chance(impl, fw, dtype):
     """Random numbers drawn in float16 come in steps of about a thousandth: too coarse for a chance of 0.0001."""
@@ -331,7 +340,7 @@ def test_rare_events_keep_their_chance(impl, fw, dtype):
     assert dropped.any(), "with p = 0.0001 none of 400000 entries was dropped: about 40 should be"
 
 
-@level(6, "numerical edges")
+@numerical_edges
 @pytest.mark.parametrize("shape", [(0, 4), (3, 0), (1,)], ids=["no-examples", "no-features", "one"])
 def test_empty_and_single_inputs_pass(impl, fw, shape):
     y, mask = impl.dropout(fw.array(np.ones(shape)), 0.5, new_generator(fw))
@@ -339,14 +348,14 @@ def test_empty_and_single_inputs_pass(impl, fw, shape):
     fw.close(y, fw.numpy(mask), of="y")
 
 
-@level(6, "numerical edges")
+@numerical_edges
 def test_p_close_to_one_gives_large_factors(impl, fw):
     y, mask = impl.dropout(fw.array(np.ones((200, 200))), 0.999, new_generator(fw))
     is_mask(fw, mask, 0.999)
     assert (fw.numpy(y) > 0).any(), "with p = 0.999 about 40 of 40000 entries should be kept, but none is"
 
 
-@level(6, "numerical edges")
+@numerical_edges
 def test_memory_may_lie_in_any_order(impl, fw, rng):
     """x as the transpose of what is stored, where the framework has such a thing."""
     x = rng.standard_normal((5, 8))
@@ -360,7 +369,7 @@ def test_memory_may_lie_in_any_order(impl, fw, rng):
 # -------------------------------------------------------------------- 7
 
 
-@level(7, "Monte-Carlo uncertainty", points=2)
+@monte_carlo_uncertainty
 @pytest.mark.parametrize("passes", [2, 3, 10])
 @pytest.mark.parametrize("offset", [0, 1000])
 def test_mean_and_spread_of_the_passes(impl, fw, rng, passes, offset):
@@ -383,7 +392,7 @@ def test_mean_and_spread_of_the_passes(impl, fw, rng, passes, offset):
     fw.close(spread, exact.std(axis=0, ddof=1), of="standard deviation", rtol=1e-3)
 
 
-@level(7, "Monte-Carlo uncertainty", points=2)
+@monte_carlo_uncertainty
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_dtype_of_the_predictions_is_kept(impl, fw, rng, dtype):
     predictions = rng.standard_normal((3, 4, 2)).astype(dtype)
@@ -394,14 +403,14 @@ def test_the_dtype_of_the_predictions_is_kept(impl, fw, rng, dtype):
     fw.close(spread, exact.std(axis=0, ddof=1), of="standard deviation", dtype=dtype)
 
 
-@level(7, "Monte-Carlo uncertainty", points=2)
+@monte_carlo_uncertainty
 @pytest.mark.parametrize("passes", [0, 1])
 def test_one_pass_has_no_spread(impl, fw, passes):
     with pytest.raises(ValueError):
         impl.monte_carlo(lambda x, training: x, fw.array(np.ones((2, 2))), passes)
 
 
-@level(7, "Monte-Carlo uncertainty", points=2)
+@monte_carlo_uncertainty
 def test_the_spread_of_a_linear_model_is_known(impl, fw, rng):
     """The variance of sum(w · dropout(x)) is p / (1 − p) · sum(w² x²): here from 40 passes over 500 equal rows."""
     x, w, p = rng.standard_normal(6), rng.standard_normal((6, 1)), 0.3
@@ -459,7 +468,7 @@ def digits():
     return data.data / 16, data.target
 
 
-@level(8, "real data", points=2)
+@real_data
 def test_wrong_labels_are_learned_by_heart_less(impl, fw):
     """200 digits, 40 of them with a label by chance; 300 steps.
 
@@ -486,7 +495,7 @@ def test_wrong_labels_are_learned_by_heart_less(impl, fw):
     )
 
 
-@level(8, "real data", points=2)
+@real_data
 def test_the_spread_tells_what_was_never_seen(impl, fw):
     """Trained on the digits 0 to 7: its predictions for 8 and 9 spread more than those for other unseen 0 to 7.
 

@@ -8,6 +8,14 @@ import pytest
 
 from dojo import level
 
+shapes = level(1, "shapes")
+flip_crop = level(2, "flip and crop", points=2)
+rotation = level(3, "rotation", points=2)
+colours_cutout = level(4, "colours and cutout", points=2)
+pipeline_level = level(5, "pipeline", points=2)
+no_loops = level(6, "no loops")
+worth_level = level(7, "worth it")
+
 SHAPES = {"colour": (4, 6, 9, 3), "high": (3, 11, 5, 3), "one": (1, 1, 1, 3), "even": (5, 8, 8, 3)}
 
 
@@ -114,7 +122,7 @@ def choices_for(rng, number, height, width):
 # ---------------------------------------------------------------------- level 1
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_shape_and_dtype_are_kept(impl, fw, rng, shape, dtype):
@@ -125,7 +133,7 @@ def test_shape_and_dtype_are_kept(impl, fw, rng, shape, dtype):
         fw.check_dtype(result, dtype, of=f"images after {name}")
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("number", [1, 3, 5])
 def test_each_image_needs_a_choice_of_its_own(impl, fw, rng, number):
     """Of several choices, one alone may be of a wrong number."""
@@ -142,7 +150,7 @@ def test_each_image_needs_a_choice_of_its_own(impl, fw, rng, number):
             raise AssertionError(told)
 
 
-@level(1, "shapes")
+@shapes
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_colours_need_three_channels(impl, fw, rng, channels):
     with pytest.raises(ValueError):
@@ -152,14 +160,14 @@ def test_colours_need_three_channels(impl, fw, rng, channels):
 # ---------------------------------------------------------------------- level 2
 
 
-@level(2, "flip and crop", points=2)
+@flip_crop
 @pytest.mark.parametrize("shape", [*SHAPES.values(), (3, 4, 7, 1)], ids=[*SHAPES, "grey"])
 def test_the_chosen_images_are_mirrored_left_to_right(impl, fw, rng, shape):
     for mirrored in (rng.random(shape[0]) < 0.5, np.zeros(shape[0], bool), np.ones(shape[0], bool)):
         check(fw, impl.flip, flip_by_hand, rng.random(shape), mirrored, of=f"images, mirrored: {mirrored}", atol=0)
 
 
-@level(2, "flip and crop", points=2)
+@flip_crop
 @pytest.mark.parametrize("shape", [*SHAPES.values(), (3, 4, 7, 1)], ids=[*SHAPES, "grey"])
 @pytest.mark.parametrize("padding", [0, 1, 3])
 def test_each_image_is_cut_at_its_own_place(impl, fw, rng, shape, padding):
@@ -167,7 +175,7 @@ def test_each_image_is_cut_at_its_own_place(impl, fw, rng, shape, padding):
     check(fw, impl.crop, crop_by_hand, rng.random(shape), padding, top, left, of="cropped images", atol=0)
 
 
-@level(2, "flip and crop", points=2)
+@flip_crop
 @pytest.mark.parametrize("top, left", [(0, 4), (4, 0), (4, 4), (0, 0), (2, 2)])
 def test_a_crop_may_begin_in_any_corner(impl, fw, rng, top, left):
     places = np.full(2, top), np.full(2, left)
@@ -177,7 +185,7 @@ def test_a_crop_may_begin_in_any_corner(impl, fw, rng, top, left):
 # ---------------------------------------------------------------------- level 3
 
 
-@level(3, "rotation", points=2)
+@rotation
 @pytest.mark.parametrize("shape", [*SHAPES.values(), (3, 4, 7, 1)], ids=[*SHAPES, "grey"])
 @pytest.mark.parametrize("largest", [20, 180, 720])
 def test_each_image_is_rotated_by_its_own_angle(impl, fw, rng, shape, largest):
@@ -185,7 +193,7 @@ def test_each_image_is_rotated_by_its_own_angle(impl, fw, rng, shape, largest):
     check(fw, impl.rotate, rotate_by_hand, rng.random(shape), degrees, of="rotated images", atol=1e-4)
 
 
-@level(3, "rotation", points=2)
+@rotation
 def test_a_quarter_turn_is_that_of_numpy(impl, fw, rng):
     """Counter-clockwise as one sees it, with the rows counted downwards."""
     images = rng.random((5, 6, 6, 3))
@@ -194,7 +202,7 @@ def test_a_quarter_turn_is_that_of_numpy(impl, fw, rng):
     fw.close(result, own_layout(fw, expected), of="images turned by 0, 90, 180, 270 and -90 degrees", atol=1e-4)
 
 
-@level(3, "rotation", points=2)
+@rotation
 def test_what_comes_from_outside_is_zero(impl, fw):
     """A white image: its corners are cut off, and nothing is brighter than it was."""
     result = fw.images_numpy(impl.rotate(fw.images(np.ones((1, 9, 9, 3))), np.array([45.0])))[0]
@@ -209,7 +217,7 @@ def test_what_comes_from_outside_is_zero(impl, fw):
 # ---------------------------------------------------------------------- level 4
 
 
-@level(4, "colours and cutout", points=2)
+@colours_cutout
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_each_image_gets_its_own_colours(impl, fw, rng, shape):
     images = 0.35 + 0.3 * rng.random(shape)  # nothing is cut to 0 or 1 here
@@ -217,7 +225,7 @@ def test_each_image_gets_its_own_colours(impl, fw, rng, shape):
     check(fw, impl.jitter, jitter_by_hand, images, *factors, of="images with other colours")
 
 
-@level(4, "colours and cutout", points=2)
+@colours_cutout
 @pytest.mark.parametrize("which", range(3), ids=["brightness", "contrast", "saturation"])
 @pytest.mark.parametrize("factor", [0.0, 0.5, 1.0, 3.0])
 def test_one_factor_alone(impl, fw, rng, which, factor):
@@ -227,13 +235,13 @@ def test_one_factor_alone(impl, fw, rng, which, factor):
     check(fw, impl.jitter, jitter_by_hand, rng.random((3, 5, 4, 3)), *factors, of="images with one factor changed")
 
 
-@level(4, "colours and cutout", points=2)
+@colours_cutout
 def test_values_are_cut_after_each_of_the_three(impl, fw, rng):
     images, factors = rng.random((6, 7, 5, 3)), rng.uniform(1.5, 3, (3, 6))
     check(fw, impl.jitter, jitter_by_hand, images, *factors, of="images with factors of 1.5 to 3")
 
 
-@level(4, "colours and cutout", points=2)
+@colours_cutout
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 20])
 def test_a_square_is_cut_out_and_ends_at_the_edges(impl, fw, rng, size):
     images, row, column = 0.1 + rng.random((6, 7, 9, 1)), np.array([0, 6, 3, 0, 6, 2]), np.array([0, 8, 4, 8, 0, 1])
@@ -245,7 +253,7 @@ def test_a_square_is_cut_out_and_ends_at_the_edges(impl, fw, rng, size):
 # ---------------------------------------------------------------------- level 5
 
 
-@level(5, "pipeline", points=2)
+@pipeline_level
 @pytest.mark.parametrize("number, height, width", [(6, 5, 9), (1, 1, 1), (40, 3, 2)])
 def test_the_choices_are_drawn_as_specified(impl, number, height, width):
     made = impl.draw(np.random.default_rng(3), number, height, width, padding=3, degrees=25.0, strength=0.4)
@@ -256,7 +264,7 @@ def test_the_choices_are_drawn_as_specified(impl, number, height, width):
         assert np.allclose(found, wanted), f"{name} should be {wanted}, and is {found}"
 
 
-@level(5, "pipeline", points=2)
+@pipeline_level
 @pytest.mark.parametrize(
     "settings", [{}, {"padding": 1, "degrees": 30.0, "strength": 0.5, "size": 3}], ids=["usual", "own"]
 )
@@ -275,7 +283,7 @@ def test_all_of_them_one_after_the_other(impl, fw, rng, settings):
         fw.check_unchanged(tensor, own_layout(fw, images), of="images")
 
 
-@level(5, "pipeline", points=2)
+@pipeline_level
 def test_validation_images_stay_as_they_are(impl, fw, rng):
     """And nothing is drawn for them: training goes on as if there had been no validation."""
     generator = np.random.default_rng(7)
@@ -288,7 +296,7 @@ def test_validation_images_stay_as_they_are(impl, fw, rng):
     assert generator.bit_generator.state == before, "random numbers were drawn in validation"
 
 
-@level(5, "pipeline", points=2)
+@pipeline_level
 @pytest.mark.parametrize("content", ["black", "white", "random"])
 def test_the_range_is_kept(impl, fw, rng, content):
     images = {"black": np.zeros, "white": np.ones, "random": rng.random}[content]((50, 8, 8, 3))
@@ -301,7 +309,7 @@ def test_the_range_is_kept(impl, fw, rng, content):
 # ---------------------------------------------------------------------- level 6
 
 
-@level(6, "no loops")
+@no_loops
 @pytest.mark.parametrize("which", range(5), ids=["flip", "crop", "rotate", "jitter", "cutout"])
 def test_the_work_is_batched(impl, fw, rng, which):
     """As many operations for 32 images as for 2."""
@@ -345,7 +353,7 @@ def worth(impl, fw, seed, copies=20):
     return np.mean(plain == labels[rest]), np.mean(more == labels[rest])
 
 
-@level(7, "worth it")
+@worth_level
 def test_moved_copies_help_to_know_moved_digits(impl, fw):
     """Ten seeds: 0.45 to 0.50 right without copies, 0.89 to 0.94 with them. Guessing gives 0.10.
 
@@ -358,7 +366,7 @@ def test_moved_copies_help_to_know_moved_digits(impl, fw):
 
 
 @pytest.mark.gpu
-@level(5, "pipeline", points=2)
+@pipeline_level
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     images = rng.random((4, 6, 5, 3))
     result, _ = impl.Pipeline(np.random.default_rng(1))(gpu.images(images), gpu.array(np.arange(4)), training=True)

@@ -7,6 +7,15 @@ import pytest
 
 from dojo import level
 
+shapes_level = level(1, "shapes")
+draw_blend = level(2, "draw and blend", points=2)
+box_level = level(3, "the box")
+paste = level(4, "paste", points=2)
+mixed_loss = level(5, "the mixed loss", points=2)
+gradients_level = level(6, "gradients", autograd=True)
+no_loops = level(7, "no loops")
+between_two_digits = level(8, "between two digits", points=2, autograd=True)
+
 SHAPES = {"images": (4, 6, 9, 3), "odd": (3, 5, 7, 1), "vectors": (5, 8), "one": (1, 1, 1, 1)}
 # height, width, lam, center: the sides are no whole numbers before they are rounded down, or are exact.
 BOXES = {
@@ -73,14 +82,14 @@ def share_is(actual, expected, of):
 # -------------------------------------------------------------------- shapes and refusals
 
 
-@level(1, "shapes")
+@shapes_level
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_a_blend_has_the_shape_of_the_batch(impl, fw, rng, shape):
     order = fw.array(rng.permutation(shape[0]))
     fw.check_shape(impl.mixup(fw.array(rng.random(shape)), order, 0.3), shape, of="mixed batch")
 
 
-@level(1, "shapes")
+@shapes_level
 @pytest.mark.parametrize("shape", [(4, 6, 9, 3), (1, 5, 2, 1)], ids=["colour", "grey"])
 def test_a_pasted_batch_has_the_shape_of_the_batch(impl, fw, rng, shape):
     images, order = fw.images(rng.random(shape)), fw.array(rng.permutation(shape[0]))
@@ -88,14 +97,14 @@ def test_a_pasted_batch_has_the_shape_of_the_batch(impl, fw, rng, shape):
     fw.check_shape(mixed, tuple(images.shape), of="mixed images")
 
 
-@level(1, "shapes")
+@shapes_level
 def test_the_loss_is_one_number(impl, fw, rng):
     labels, order = fw.array(np.array([0, 2, 1])), fw.array(np.array([2, 0, 1]))
     loss = impl.mixed_loss(fw.array(rng.standard_normal((3, 4))), labels, order, 0.3)
     fw.check_shape(loss, (), of="loss")
 
 
-@level(1, "shapes")
+@shapes_level
 @pytest.mark.parametrize("lam", [-0.1, 1.1])
 def test_a_share_outside_of_zero_to_one_is_refused(impl, fw, rng, lam):
     images, order = fw.images(rng.random((3, 4, 5, 2))), fw.array(np.array([1, 2, 0]))
@@ -108,7 +117,7 @@ def test_a_share_outside_of_zero_to_one_is_refused(impl, fw, rng, lam):
         impl.mixed_loss(logits, labels, order, lam)
 
 
-@level(1, "shapes")
+@shapes_level
 @pytest.mark.parametrize("order", [[1, 0], [1, 0, 2, 0]], ids=["short", "long"])
 def test_an_order_that_does_not_fit_the_batch_is_refused(impl, fw, rng, order):
     images, order = fw.images(rng.random((3, 4, 5, 2))), fw.array(np.array(order))
@@ -121,7 +130,7 @@ def test_an_order_that_does_not_fit_the_batch_is_refused(impl, fw, rng, order):
         impl.mixed_loss(logits, labels, order, 0.5)
 
 
-@level(1, "shapes")
+@shapes_level
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_labels_that_do_not_fit_the_logits_are_refused(impl, fw, rng, count):
     labels, order = fw.array(np.zeros(count, int)), fw.array(np.array([1, 2, 0]))
@@ -129,7 +138,7 @@ def test_labels_that_do_not_fit_the_logits_are_refused(impl, fw, rng, count):
         impl.mixed_loss(fw.array(rng.random((3, 4))), labels, order, 0.5)
 
 
-@level(1, "shapes")
+@shapes_level
 def test_a_negative_alpha_is_refused(impl, rng, fw):
     with pytest.raises(ValueError):
         impl.draw(rng, 3, 4, 5, alpha=-1.0)
@@ -138,7 +147,7 @@ def test_a_negative_alpha_is_refused(impl, rng, fw):
 # -------------------------------------------------------------------- mixup
 
 
-@level(2, "draw and blend", points=2)
+@draw_blend
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 @pytest.mark.parametrize("size", [(6, 5, 9), (1, 1, 1)], ids=["batch", "one"])
 def test_the_numbers_are_drawn_in_the_order_of_the_specification(impl, fw, size, alpha):
@@ -152,13 +161,13 @@ def test_the_numbers_are_drawn_in_the_order_of_the_specification(impl, fw, size,
         assert tuple(map(int, center)) == expected[2], f"center should be {expected[2]}, not {center}"
 
 
-@level(2, "draw and blend", points=2)
+@draw_blend
 def test_alpha_is_one_by_default(impl, fw):
     lam, _, _ = impl.draw(np.random.default_rng(3), 6, 5, 9)
     share_is(lam, np.random.default_rng(3).beta(1, 1), "lam")
 
 
-@level(2, "draw and blend", points=2)
+@draw_blend
 def test_alpha_zero_draws_no_share_and_mixes_nothing(impl, fw):
     rng = np.random.default_rng(7)
     expected = rng.permutation(6), (rng.integers(5), rng.integers(9))
@@ -168,7 +177,7 @@ def test_alpha_zero_draws_no_share_and_mixes_nothing(impl, fw):
     assert tuple(map(int, center)) == expected[1], f"center should be {expected[1]}, not {center}"
 
 
-@level(2, "draw and blend", points=2)
+@draw_blend
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("lam", [0.3, 0.85])
 def test_every_image_is_blended_with_its_partner(impl, fw, rng, shape, lam):
@@ -177,14 +186,14 @@ def test_every_image_is_blended_with_its_partner(impl, fw, rng, shape, lam):
     fw.close(mixed, blend_by_hand(x, order, lam), of="mixed batch")
 
 
-@level(2, "draw and blend", points=2)
+@draw_blend
 def test_the_ends_are_the_batch_itself_and_its_partners(impl, fw, rng):
     x, order = rng.standard_normal((4, 3)).astype("float32"), np.array([2, 0, 3, 1])
     fw.close(impl.mixup(fw.array(x), fw.array(order), 1.0), x, of="mixed batch at lam 1")
     fw.close(impl.mixup(fw.array(x), fw.array(order), 0.0), x[order], of="mixed batch at lam 0")
 
 
-@level(2, "draw and blend", points=2)
+@draw_blend
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_a_blend_keeps_the_dtype(impl, fw, rng, dtype):
     x, order = rng.standard_normal((4, 3, 3)), np.array([2, 0, 3, 1])
@@ -192,7 +201,7 @@ def test_a_blend_keeps_the_dtype(impl, fw, rng, dtype):
     fw.close(mixed, blend_by_hand(x, order, 0.3), of="mixed batch", dtype=dtype)
 
 
-@level(2, "draw and blend", points=2)
+@draw_blend
 def test_a_blend_leaves_the_batch_as_it_was(impl, fw, rng):
     x = rng.standard_normal((4, 3, 3))
     batch = fw.array(x)
@@ -203,7 +212,7 @@ def test_a_blend_leaves_the_batch_as_it_was(impl, fw, rng):
 # -------------------------------------------------------------------- the box
 
 
-@level(3, "the box")
+@box_level
 @pytest.mark.parametrize("height, width, lam, center", BOXES.values(), ids=BOXES)
 def test_the_box_is_cut_at_the_edges_of_the_image(impl, fw, height, width, lam, center):
     box, expected = impl.cut_box(height, width, lam, center), box_by_hand(height, width, lam, center)
@@ -211,7 +220,7 @@ def test_the_box_is_cut_at_the_edges_of_the_image(impl, fw, height, width, lam, 
     assert tuple(map(int, box)) == expected, f"the box (top, bottom, left, right) should be {expected}, not {box}"
 
 
-@level(3, "the box")
+@box_level
 def test_boxes_of_any_size_and_place(impl, fw, rng):
     for _ in range(100):
         (height, width), lam = map(int, rng.integers(1, 40, size=2)), float(rng.random())
@@ -229,7 +238,7 @@ def test_boxes_of_any_size_and_place(impl, fw, rng):
 # -------------------------------------------------------------------- cutmix
 
 
-@level(4, "paste", points=2)
+@paste
 @pytest.mark.parametrize("height, width, lam, center", BOXES.values(), ids=BOXES)
 def test_the_box_shows_the_partner_and_the_rest_stays(impl, fw, rng, height, width, lam, center):
     images, order = rng.standard_normal((4, height, width, 2)), np.array([2, 0, 3, 1])
@@ -239,7 +248,7 @@ def test_the_box_shows_the_partner_and_the_rest_stays(impl, fw, rng, height, wid
     fw.close(mixed, expected, of="mixed images", rtol=0, atol=0)
 
 
-@level(4, "paste", points=2)
+@paste
 @pytest.mark.parametrize("height, width, lam, center", BOXES.values(), ids=BOXES)
 def test_the_share_is_counted_from_the_pixels_that_stayed(impl, fw, rng, height, width, lam, center):
     images, order = rng.standard_normal((3, height, width, 1)), np.array([2, 0, 1])
@@ -247,7 +256,7 @@ def test_the_share_is_counted_from_the_pixels_that_stayed(impl, fw, rng, height,
     share_is(share, cut_by_hand(images, order, lam, center)[1], "the share after the cut")
 
 
-@level(4, "paste", points=2)
+@paste
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_pasting_keeps_the_dtype(impl, fw, rng, dtype):
     images, order = rng.standard_normal((3, 6, 5, 2)).astype(dtype), np.array([2, 0, 1])
@@ -256,7 +265,7 @@ def test_pasting_keeps_the_dtype(impl, fw, rng, dtype):
     fw.close(mixed, expected, of="mixed images", dtype=dtype, rtol=0, atol=0)
 
 
-@level(4, "paste", points=2)
+@paste
 @pytest.mark.parametrize("order", [[2, 0, 3, 1], [0, 1, 2, 3]], ids=["shuffled", "themselves"])
 def test_pasting_leaves_the_images_as_they_were(impl, fw, rng, order):
     x = rng.standard_normal((4, 6, 5, 2))
@@ -269,7 +278,7 @@ def test_pasting_leaves_the_images_as_they_were(impl, fw, rng, order):
 # -------------------------------------------------------------------- the loss
 
 
-@level(5, "the mixed loss", points=2)
+@mixed_loss
 @pytest.mark.parametrize("lam", [0.0, 0.3, 0.85, 1.0])
 @pytest.mark.parametrize("size", [(7, 5), (1, 3), (2, 1)], ids=["batch", "one", "one class"])
 def test_both_labels_count_by_their_share(impl, fw, rng, size, lam):
@@ -278,7 +287,7 @@ def test_both_labels_count_by_their_share(impl, fw, rng, size, lam):
     fw.close(loss, loss_by_hand(logits, labels, order, lam), of="loss")
 
 
-@level(5, "the mixed loss", points=2)
+@mixed_loss
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_loss_keeps_the_dtype(impl, fw, rng, dtype):
     logits, labels, order = rng.standard_normal((6, 4)), rng.integers(4, size=6), rng.permutation(6)
@@ -286,7 +295,7 @@ def test_the_loss_keeps_the_dtype(impl, fw, rng, dtype):
     fw.close(loss, loss_by_hand(logits, labels, order, 0.3), of="loss", dtype=dtype)
 
 
-@level(5, "the mixed loss", points=2)
+@mixed_loss
 def test_large_logits_do_not_overflow(impl, fw, rng):
     logits, labels, order = rng.standard_normal((6, 4)) * 1000, rng.integers(4, size=6), rng.permutation(6)
     loss = impl.mixed_loss(fw.array(logits), fw.array(labels), fw.array(order), 0.3)
@@ -296,7 +305,7 @@ def test_large_logits_do_not_overflow(impl, fw, rng):
 # -------------------------------------------------------------------- gradients
 
 
-@level(6, "gradients", autograd=True)
+@gradients_level
 def test_the_gradient_reaches_an_image_and_its_partner(impl, fw, rng):
     x, order = rng.standard_normal((4, 3, 2)), np.array([2, 0, 3, 1])
     fw.check_gradients(
@@ -307,7 +316,7 @@ def test_the_gradient_reaches_an_image_and_its_partner(impl, fw, rng):
     )
 
 
-@level(6, "gradients", autograd=True)
+@gradients_level
 def test_the_gradient_goes_around_the_box_and_through_it(impl, fw, rng):
     images, order, center = rng.standard_normal((3, 5, 4, 2)), np.array([2, 0, 1]), (1, 3)
     fw.check_gradients(
@@ -318,7 +327,7 @@ def test_the_gradient_goes_around_the_box_and_through_it(impl, fw, rng):
     )
 
 
-@level(6, "gradients", autograd=True)
+@gradients_level
 @pytest.mark.parametrize("scale", [1, 1000])
 def test_the_gradient_of_the_loss_reaches_the_logits(impl, fw, rng, scale):
     logits, labels, order = rng.standard_normal((6, 4)) * scale, rng.integers(4, size=6), rng.permutation(6)
@@ -333,7 +342,7 @@ def test_the_gradient_of_the_loss_reaches_the_logits(impl, fw, rng, scale):
 # -------------------------------------------------------------------- no loops
 
 
-@level(7, "no loops")
+@no_loops
 def test_the_work_does_not_grow_with_the_batch_or_the_images(impl, fw, rng):
     """As many operations for 64 images of 24 x 24 pixels as for two of 4 x 4."""
     counts = {"mixup": [], "cutmix": [], "mixed_loss": []}
@@ -400,7 +409,7 @@ def gradients(fw, loss, arrays):
     return [fw.numpy(slope) for slope in tape.gradient(value, leaves)]
 
 
-@level(8, "between two digits", points=2, autograd=True)
+@between_two_digits
 def test_a_net_trained_on_blends_is_right_between_two_digits(impl, fw):
     """Ten seeds give an accuracy of 0.92 to 0.95 and a loss on blends of 1.18 to 1.25; without mixup 2.05 to 2.31.
 
@@ -414,7 +423,7 @@ def test_a_net_trained_on_blends_is_right_between_two_digits(impl, fw):
 
 
 @pytest.mark.gpu
-@level(4, "paste", points=2)
+@paste
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     images, order = rng.standard_normal((4, 6, 5, 2)), np.array([2, 0, 3, 1])
     mixed, _ = impl.cutmix(gpu.images(images), gpu.array(order), 0.4, (2, 1))

@@ -7,6 +7,14 @@ import pytest
 
 from dojo import level
 
+shapes_refusals = level(1, "shapes and refusals")
+values = level(2, "values", points=3)
+padding = level(3, "padding", points=2)
+gradients_level = level(4, "gradients", points=2)
+nothing_computed_twice = level(5, "nothing computed twice")
+large_scores = level(6, "large scores")
+alignment_level = level(7, "alignment", points=2)
+
 SIZES = [  # B sequences, T queries, S positions; widths of query and memory, units
     (2, 3, 5, 4, 6, 7),
     (3, 1, 4, 5, 2, 3),  # one step of a decoder
@@ -97,7 +105,7 @@ def case(request, impl, fw, rng):
 # -------------------------------------------------------------------- 1 shapes and refusals
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 def test_a_context_and_a_row_of_weights_for_every_query(fw, case):
     layer, _, query, memory = case
     context, weights = look(layer, fw.array(query), fw.array(memory))
@@ -105,7 +113,7 @@ def test_a_context_and_a_row_of_weights_for_every_query(fw, case):
     fw.check_shape(weights, (*query.shape[:2], memory.shape[1]), of="weights")
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -134,7 +142,7 @@ def test_shapes_that_do_not_fit_are_refused(impl, fw, rng, wrong):
 # -------------------------------------------------------------------- 2 values
 
 
-@level(2, "values", points=3)
+@values
 def test_the_formula(fw, case):
     layer, weights, query, memory = case
     context, alignment = look(layer, fw.array(query), fw.array(memory))
@@ -142,7 +150,7 @@ def test_the_formula(fw, case):
     fw.close(context, by_hand(weights, query, memory)[0], of="context")
 
 
-@level(2, "values", points=3)
+@values
 def test_keys_are_the_projected_memory(fw, case):
     layer, (_, kernel, _), _, memory = case
     fw.close(layer.project(fw.array(memory)), memory @ kernel, of="project(memory)")
@@ -151,7 +159,7 @@ def test_keys_are_the_projected_memory(fw, case):
 # -------------------------------------------------------------------- 3 padding
 
 
-@level(3, "padding", points=2)
+@padding
 def test_only_real_positions_share_the_weight(fw, rng, case):
     layer, weights, query, memory = case
     mask = some_mask(rng, *memory.shape[:2])
@@ -164,7 +172,7 @@ def test_only_real_positions_share_the_weight(fw, rng, case):
     )
 
 
-@level(3, "padding", points=2)
+@padding
 def test_what_stands_in_the_padding_has_no_influence(impl, fw, rng):
     layer, weights = make(impl, fw, rng, 4, 3, 5)
     query, memory, mask = rng.standard_normal((3, 2, 4)), rng.standard_normal((3, 6, 3)), some_mask(rng, 3, 6)
@@ -175,7 +183,7 @@ def test_what_stands_in_the_padding_has_no_influence(impl, fw, rng):
     fw.close(context, expected[0], of="context with 1000000 in the padding")
 
 
-@level(3, "padding", points=2)
+@padding
 def test_a_sequence_of_padding_alone_gives_zeros(impl, fw, rng):
     layer, weights = make(impl, fw, rng, 4, 3, 5)
     query, memory = rng.standard_normal((3, 2, 4)), rng.standard_normal((3, 6, 3))
@@ -190,7 +198,7 @@ def test_a_sequence_of_padding_alone_gives_zeros(impl, fw, rng):
 # -------------------------------------------------------------------- 4 gradients
 
 
-@level(4, "gradients", points=2)
+@gradients_level
 @pytest.mark.parametrize("masked", [False, True], ids=["open", "masked"])
 def test_gradients_reach_query_and_memory(impl, fw, rng, masked):
     layer, weights = make(impl, fw, rng, 3, 4, 5, dtype="float64")
@@ -204,7 +212,7 @@ def test_gradients_reach_query_and_memory(impl, fw, rng, masked):
     )
 
 
-@level(4, "gradients", points=2)
+@gradients_level
 def test_gradients_reach_the_three_matrices(impl, fw, rng):
     """The mean of cotangent · context, differentiated by finite differences along a random direction."""
     layer, weights = make(impl, fw, rng, 3, 4, 5, dtype="float64")
@@ -242,7 +250,7 @@ def weight_gradients(fw, layer, query, memory, cotangent):
 # -------------------------------------------------------------------- 5 nothing computed twice
 
 
-@level(5, "nothing computed twice")
+@nothing_computed_twice
 def test_keys_that_are_given_are_used(impl, fw, rng):
     layer, weights = make(impl, fw, rng, 4, 3, 5)
     query, memory, other = (rng.standard_normal(shape) for shape in ((2, 3, 4), (2, 6, 3), (2, 6, 3)))
@@ -252,7 +260,7 @@ def test_keys_that_are_given_are_used(impl, fw, rng):
     fw.close(context, alignment @ memory, of="context with keys of another memory")
 
 
-@level(5, "nothing computed twice")
+@nothing_computed_twice
 def test_keys_and_padding_may_come_together(impl, fw, rng):
     """As in each step of a decoder."""
     layer, weights = make(impl, fw, rng, 4, 3, 5)
@@ -266,7 +274,7 @@ def test_keys_and_padding_may_come_together(impl, fw, rng):
     fw.close(context, expected[0], of="context with keys and padding")
 
 
-@level(5, "nothing computed twice")
+@nothing_computed_twice
 def test_with_keys_the_memory_is_not_projected_again(impl, fw, rng):
     layer, _ = make(impl, fw, rng, 4, 3, 5)
     query, memory = fw.array(rng.standard_normal((2, 1, 4))), fw.array(rng.standard_normal((2, 6, 3)))
@@ -276,7 +284,7 @@ def test_with_keys_the_memory_is_not_projected_again(impl, fw, rng):
     assert with_keys < without, f"a step with keys takes {with_keys} operations, one without takes {without}"
 
 
-@level(5, "nothing computed twice")
+@nothing_computed_twice
 def test_all_pairs_are_scored_at_once(impl, fw, rng):
     layer, _ = make(impl, fw, rng, 4, 3, 5)
 
@@ -292,7 +300,7 @@ def test_all_pairs_are_scored_at_once(impl, fw, rng):
 # -------------------------------------------------------------------- 6 large scores
 
 
-@level(6, "large scores")
+@large_scores
 @pytest.mark.parametrize("masked", [False, True], ids=["open", "masked"])
 def test_large_scores_do_not_overflow(impl, fw, rng, masked):
     layer, weights = make(impl, fw, rng, 4, 3, 5, scale=1000)
@@ -307,7 +315,7 @@ def test_large_scores_do_not_overflow(impl, fw, rng, masked):
     fw.close(context, expected[0], of="context", atol=1e-2)
 
 
-@level(6, "large scores")
+@large_scores
 def test_scores_far_below_zero_still_beat_padding(impl, fw, rng):
     """Real scores of minus 10 000 000 000: a mask of minus 1e9 would let the padding win."""
     layer, weights = make(impl, fw, rng, 1, 1, 1)
@@ -321,7 +329,7 @@ def test_scores_far_below_zero_still_beat_padding(impl, fw, rng):
     fw.close(context, np.array([[[2.0]]]), of="context")
 
 
-@level(6, "large scores")
+@large_scores
 def test_float64_is_kept(impl, fw, rng):
     layer, weights = make(impl, fw, rng, 4, 3, 5, dtype="float64")
     query, memory, mask = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 6, 3)), some_mask(rng, 2, 6)
@@ -351,7 +359,7 @@ def reversal(rng, batch):
 
 
 @pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
-@level(7, "alignment", points=2)
+@alignment_level
 def test_reading_backwards_is_learnt_along_the_anti_diagonal(impl, fw, rng):
     """The layer under a linear readout, trained by Adam on the answers alone: nobody tells it where to look.
 
@@ -411,7 +419,7 @@ def trained(fw, layer, batches):
 
 
 @pytest.mark.gpu
-@level(2, "values", points=3)
+@values
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     query, memory = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 5, 6))
     if gpu.name == "torch":

@@ -8,6 +8,15 @@ import pytest
 
 from dojo import level
 
+text_as_numbers = level(1, "text as numbers")
+windows = level(2, "windows")
+network = level(3, "the network", points=2)
+perplexity_level = level(4, "perplexity")
+training = level(5, "training", points=3)
+prediction_sampling = level(6, "prediction and sampling", points=2)
+one_step_character = level(7, "one step a character")
+english_level = level(8, "English", points=3)
+
 TEMPERATURE = 0.5  # of the English that is sampled
 
 
@@ -94,7 +103,7 @@ def pair(result, of):
 # ---------------------------------------------------------------- level 1
 
 
-@level(1, "text as numbers")
+@text_as_numbers
 def test_a_vocabulary_holds_each_character_once_in_order(impl, fw):
     vocabulary = impl.Vocabulary("to be, or not\nto be")
     assert vocabulary.characters == "\n ,benort", (
@@ -103,7 +112,7 @@ def test_a_vocabulary_holds_each_character_once_in_order(impl, fw):
     assert len(vocabulary) == 9, f"9 distinct characters, but len(vocabulary) is {len(vocabulary)}"
 
 
-@level(1, "text as numbers")
+@text_as_numbers
 @pytest.mark.parametrize("text", ["to be", "b", "", "note: é"], ids=["words", "one", "empty", "accent"])
 def test_text_is_encoded_and_decoded(impl, fw, text):
     vocabulary = impl.Vocabulary("to be or not: é")
@@ -114,20 +123,20 @@ def test_text_is_encoded_and_decoded(impl, fw, text):
     assert decoded == text, f"decode should give {text!r} back, and gave {decoded!r}"
 
 
-@level(1, "text as numbers")
+@text_as_numbers
 def test_a_character_that_was_never_seen_is_refused(impl, fw):
     with pytest.raises(ValueError):
         impl.Vocabulary("to be").encode("to bee or")
 
 
-@level(1, "text as numbers")
+@text_as_numbers
 @pytest.mark.parametrize("shape", [(7,), (2, 5), (3, 1, 4), (), (0,)], ids=["text", "rows", "deep", "single", "empty"])
 def test_one_hot_rows_have_a_single_one(impl, fw, rng, shape):
     ids = rng.integers(0, 6, shape)
     fw.close(impl.one_hot(fw.array(ids), 6), np.eye(6)[ids], of="one_hot", rtol=0, atol=0)
 
 
-@level(1, "text as numbers")
+@text_as_numbers
 @pytest.mark.parametrize("ids", [[0, 4], [[1, 2], [9, 0]], [-1, 2]], ids=["size", "far", "negative"])
 def test_ids_out_of_range_are_refused(impl, fw, ids):
     with pytest.raises(ValueError):
@@ -137,7 +146,7 @@ def test_ids_out_of_range_are_refused(impl, fw, ids):
 # ---------------------------------------------------------------- level 2
 
 
-@level(2, "windows")
+@windows
 @pytest.mark.parametrize(
     "length, batch, steps",
     [(13, 2, 3), (12, 2, 3), (40, 3, 4), (9, 1, 8), (30, 7, 1), (2, 1, 1)],
@@ -150,7 +159,7 @@ def test_each_row_is_a_stream_and_targets_are_one_ahead(impl, fw, rng, length, b
     fw.close(targets, windows_by_hand(ids, batch, steps)[1], of="targets")
 
 
-@level(2, "windows")
+@windows
 @pytest.mark.parametrize("length, batch, steps", [(6, 2, 3), (0, 1, 1), (1, 1, 1)], ids=["six", "none", "one"])
 def test_too_short_a_text_is_refused(impl, fw, rng, length, batch, steps):
     with pytest.raises(ValueError):
@@ -160,7 +169,7 @@ def test_too_short_a_text_is_refused(impl, fw, rng, length, batch, steps):
 # ---------------------------------------------------------------- level 3
 
 
-@level(3, "the network", points=2)
+@network
 @pytest.mark.parametrize(
     "rows, steps, size, units",
     [(2, 5, 4, 6), (1, 1, 3, 2), (3, 7, 1, 1), (4, 2, 9, 3)],
@@ -173,7 +182,7 @@ def test_logits_for_every_position(impl, fw, rng, rows, steps, size, units):
     fw.close(logits, by_hand(weights, ids)[0], of="logits")
 
 
-@level(3, "the network", points=2)
+@network
 def test_a_fresh_network_has_layers_of_the_right_width(impl, fw, rng):
     """Its own random weights, not ours, go through the formula."""
     model, ids = impl.CharRNN(5, 8), rng.integers(0, 5, (2, 6))
@@ -184,7 +193,7 @@ def test_a_fresh_network_has_layers_of_the_right_width(impl, fw, rng):
     fw.close(logits, by_hand(weights, ids)[0], of="logits")
 
 
-@level(3, "the network", points=2)
+@network
 def test_the_state_lets_a_text_be_read_in_pieces(impl, fw, rng):
     weights, ids = make_weights(rng, 4, 6), rng.integers(0, 4, (2, 9))
     model, x = make_model(impl, fw, weights), np.eye(4)[ids]
@@ -195,7 +204,7 @@ def test_the_state_lets_a_text_be_read_in_pieces(impl, fw, rng):
     fw.close(second, expected[:, 4:], of="logits of the second piece, given the state")
 
 
-@level(3, "the network", points=2)
+@network
 def test_without_a_state_every_call_begins_anew(impl, fw, rng):
     weights, ids = make_weights(rng, 4, 6), rng.integers(0, 4, (2, 5))
     model, x = make_model(impl, fw, weights), fw.array(np.eye(4)[ids])
@@ -206,7 +215,7 @@ def test_without_a_state_every_call_begins_anew(impl, fw, rng):
 # ---------------------------------------------------------------- level 4
 
 
-@level(4, "perplexity")
+@perplexity_level
 @pytest.mark.parametrize("length", [2, 3, 50])
 def test_perplexity_counts_every_prediction_once(impl, fw, rng, length):
     weights, ids = make_weights(rng, 5, 4, scale=0.7), rng.integers(0, 5, length)
@@ -215,7 +224,7 @@ def test_perplexity_counts_every_prediction_once(impl, fw, rng, length):
     assert found == pytest.approx(expected, rel=1e-4), f"the perplexity should be {expected:.5f}, yours is {found:.5f}"
 
 
-@level(4, "perplexity")
+@perplexity_level
 def test_a_network_that_knows_nothing_hesitates_between_all_characters(impl, fw, rng):
     weights = make_weights(rng, 7, 4)
     weights["readout"], weights["readout_bias"] = np.zeros((4, 7)), np.full(7, 0.3)
@@ -257,7 +266,7 @@ def moved(weights, ids, updates, batch, steps, rate, biases):
     return weights
 
 
-@level(5, "training", points=3)
+@training
 def test_each_update_reads_on_where_the_last_one_ended(impl, fw, rng):
     """With a learning rate of zero the network stays as it is: seven updates over three windows."""
     weights, ids = make_weights(rng, 5, 4), rng.integers(0, 5, 3 * 2 * 4 + 1)
@@ -280,7 +289,7 @@ def test_each_update_reads_on_where_the_last_one_ended(impl, fw, rng):
         )
 
 
-@level(5, "training", points=3)
+@training
 def test_updates_are_those_of_adam_on_one_window_each(impl, fw, rng):
     weights, ids = make_weights(rng, 3, 2, scale=0.5), rng.integers(0, 3, 2 * 2 * 3 + 1)
     model = make_model(impl, fw, weights)
@@ -290,7 +299,7 @@ def test_updates_are_those_of_adam_on_one_window_each(impl, fw, rng):
         fw.close(fw.array(array), expected[name], of=f"{name} after three updates", rtol=0, atol=5e-4)
 
 
-@level(5, "training", points=3)
+@training
 def test_a_window_is_64_by_16_and_the_rate_a_hundredth_unless_told(impl, fw, rng):
     weights, ids = make_weights(rng, 3, 2), rng.integers(0, 3, 64 * 16 + 1)
     model = make_model(impl, fw, weights)
@@ -303,7 +312,7 @@ def test_a_window_is_64_by_16_and_the_rate_a_hundredth_unless_told(impl, fw, rng
     )
 
 
-@level(5, "training", points=3)
+@training
 def test_it_learns_what_one_character_cannot_tell(impl, fw):
     """In aabaab… an a is followed by a or b: who looks at one character only is left with a perplexity of 1.59."""
     ids = np.array([0, 0, 1] * 80)
@@ -326,7 +335,7 @@ def cycle():
     return weights | {"readout": 20 * np.eye(3)[order]}
 
 
-@level(6, "prediction and sampling", points=2)
+@prediction_sampling
 @pytest.mark.parametrize("prompt", ["a", "deb", "abcdeabcdea"])
 def test_prediction_is_the_distribution_after_the_prompt(impl, fw, rng, prompt):
     weights = make_weights(rng, 5, 6)
@@ -335,7 +344,7 @@ def test_prediction_is_the_distribution_after_the_prompt(impl, fw, rng, prompt):
     fw.close(found, softmax(by_hand(weights, ids)[0][0, -1]), of=f"predict(…, {prompt!r})")
 
 
-@level(6, "prediction and sampling", points=2)
+@prediction_sampling
 @pytest.mark.parametrize("temperature", [0, 2e-38, 1e-3, 1.0], ids=["zero", "coldest", "cold", "one"])
 def test_each_character_drawn_is_fed_back(impl, fw, temperature):
     model, vocabulary = make_model(impl, fw, cycle()), impl.Vocabulary("abc")
@@ -345,7 +354,7 @@ def test_each_character_drawn_is_fed_back(impl, fw, temperature):
     )
 
 
-@level(6, "prediction and sampling", points=2)
+@prediction_sampling
 @pytest.mark.parametrize("prompt", ["b", "abdc"])
 def test_at_temperature_zero_the_likeliest_character_follows(impl, fw, rng, prompt):
     weights = make_weights(rng, 4, 8, scale=1.5)
@@ -358,7 +367,7 @@ def test_at_temperature_zero_the_likeliest_character_follows(impl, fw, rng, prom
 
 
 @pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
-@level(6, "prediction and sampling", points=2)
+@prediction_sampling
 @pytest.mark.parametrize("temperature, logits", [(None, [0, 2, 4]), (4.0, [0, 3, 6])], ids=["default", "hot"])
 def test_characters_come_as_often_as_the_softened_distribution_says(impl, fw, temperature, logits):
     """A network whose logits are the same, whatever it reads."""
@@ -375,13 +384,13 @@ def test_characters_come_as_often_as_the_softened_distribution_says(impl, fw, te
         )
 
 
-@level(6, "prediction and sampling", points=2)
+@prediction_sampling
 def test_no_character_may_be_asked_for(impl, fw):
     text = impl.sample(make_model(impl, fw, cycle()), impl.Vocabulary("abc"), "ab", 0)
     assert text == "", f"length=0 asks for no character, and {text!r} came"
 
 
-@level(6, "prediction and sampling", points=2)
+@prediction_sampling
 def test_an_empty_prompt_and_a_negative_temperature_are_refused(impl, fw):
     model, vocabulary = make_model(impl, fw, cycle()), impl.Vocabulary("abc")
     with pytest.raises(ValueError):
@@ -395,7 +404,7 @@ def test_an_empty_prompt_and_a_negative_temperature_are_refused(impl, fw):
 # ---------------------------------------------------------------- level 7
 
 
-@level(7, "one step a character")
+@one_step_character
 def test_sampling_does_not_read_the_text_again(impl, fw):
     model, vocabulary = make_model(impl, fw, cycle()), impl.Vocabulary("abc")
     impl.sample(model, vocabulary, "ab", 2)
@@ -446,7 +455,7 @@ def trained(impl, fw):
 
 
 @pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
-@level(8, "English", points=3)
+@english_level
 def test_unseen_english_surprises_it_less_than_a_table_of_pairs(impl, fw, trained):
     """Over ten seeds the perplexity is 6.01 to 6.12 in PyTorch; a table of pairs has 10.35."""
     alphabet, _, model = trained
@@ -462,7 +471,7 @@ def test_unseen_english_surprises_it_less_than_a_table_of_pairs(impl, fw, traine
 
 
 @pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
-@level(8, "English", points=3)
+@english_level
 def test_sampled_text_is_made_of_english(impl, fw, rng, trained):
     """Six characters in a row occur in the training text; against text from the table of pairs, drawn as cold.
 
@@ -486,7 +495,7 @@ def test_sampled_text_is_made_of_english(impl, fw, rng, trained):
 
 
 @pytest.mark.gpu
-@level(3, "the network", points=2)
+@network
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     ids = rng.integers(0, 5, (2, 6))
     x = impl.one_hot(gpu.array(ids), 5)

@@ -7,6 +7,15 @@ import pytest
 
 from dojo import level
 
+shapes_level = level(1, "shapes")
+one_step = level(2, "one step", points=3)
+over_time = level(3, "over time", points=2)
+forget_bias_level = level(4, "the forget bias")
+order_gates = level(5, "the order of the gates")
+gradients = level(6, "gradients", points=2, autograd=True)
+large_small_inputs = level(7, "large and small inputs")
+no_loops_over = level(8, "no loops over rows")
+
 SIZES = [  # rows, inputs, units
     (1, 1, 1),
     (3, 5, 2),
@@ -95,7 +104,7 @@ def sizes(request):
     return request.param
 
 
-@level(1, "shapes")
+@shapes_level
 def test_the_state_keeps_its_shape(impl, fw, rng, sizes):
     rows, inputs, units = sizes
     x, state, weights = (
@@ -108,7 +117,7 @@ def test_the_state_keeps_its_shape(impl, fw, rng, sizes):
     fw.check_shape(carry, (rows, units), of="carry")
 
 
-@level(1, "shapes")
+@shapes_level
 @pytest.mark.parametrize(
     "wrong, shape",
     [
@@ -136,7 +145,7 @@ def test_shapes_that_do_not_fit_are_refused(impl, fw, rng, wrong, shape):
         impl.lstm_cell(x, tuple(others[:2]), tuple(others[2:]))
 
 
-@level(2, "one step", points=3)
+@one_step
 def test_the_formulas(impl, fw, rng, sizes):
     rows, inputs, units = sizes
     x, state, weights = (
@@ -148,14 +157,14 @@ def test_the_formulas(impl, fw, rng, sizes):
     check_state(fw, result, by_hand(x, state, weights))
 
 
-@level(2, "one step", points=3)
+@one_step
 def test_the_same_as_the_official_cell(impl, fw, rng):
     x, state, weights = rng.standard_normal((3, 5)), make_state(rng, 3, 4), make_weights(rng, 5, 4)
     result = impl.lstm_cell(fw.array(x), tensors(fw, state), tensors(fw, weights))
     check_state(fw, result, official(fw, x[:, None], weights, state)[1])
 
 
-@level(2, "one step", points=3)
+@one_step
 def test_no_argument_is_written_to(impl, fw, rng):
     x, state, weights = rng.standard_normal((3, 5)), make_state(rng, 3, 4), make_weights(rng, 5, 4)
     given = fw.array(x), tensors(fw, state), tensors(fw, weights)
@@ -165,7 +174,7 @@ def test_no_argument_is_written_to(impl, fw, rng):
         fw.check_unchanged(tensor, before, of=name)
 
 
-@level(3, "over time", points=2)
+@over_time
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_every_step_gives_an_output(impl, fw, rng, sizes, steps):
     rows, inputs, units = sizes
@@ -174,7 +183,7 @@ def test_every_step_gives_an_output(impl, fw, rng, sizes, steps):
     check_layer(fw, impl.lstm_layer(fw.array(x), tensors(fw, weights)), by_hand_over_time(x, weights, zeros))
 
 
-@level(3, "over time", points=2)
+@over_time
 def test_the_same_as_the_official_layer_from_a_given_state(impl, fw, rng):
     x, state, weights = rng.standard_normal((3, 6, 5)), make_state(rng, 3, 4), make_weights(rng, 5, 4)
     given = tensors(fw, state)
@@ -184,7 +193,7 @@ def test_the_same_as_the_official_layer_from_a_given_state(impl, fw, rng):
         fw.check_unchanged(tensor, before, of=name)
 
 
-@level(3, "over time", points=2)
+@over_time
 def test_a_sequence_may_be_run_in_pieces(impl, fw, rng):
     x, weights = rng.standard_normal((2, 7, 3)), make_weights(rng, 3, 5)
     outputs, (last_hidden, last_carry) = by_hand_over_time(x, weights, [np.zeros((2, 5))] * 2)
@@ -195,7 +204,7 @@ def test_a_sequence_may_be_run_in_pieces(impl, fw, rng):
     check_state(fw, state, (last_hidden, last_carry))
 
 
-@level(4, "the forget bias")
+@forget_bias_level
 @pytest.mark.parametrize("forget_bias", [None, 0.0, 2.5])
 def test_only_the_forget_gate_starts_with_a_bias(impl, fw, forget_bias):
     given = {} if forget_bias is None else {"forget_bias": forget_bias}
@@ -204,7 +213,7 @@ def test_only_the_forget_gate_starts_with_a_bias(impl, fw, forget_bias):
     fw.close(impl.initial_weights(5, 3, **given)[2], expected.reshape(12), of="bias", rtol=0, atol=0)
 
 
-@level(4, "the forget bias")
+@forget_bias_level
 def test_matrices_are_uniform_within_one_over_the_root_of_the_units(impl, fw):
     kernel, recurrent, _ = impl.initial_weights(50, 64)
     for name, matrix, rows in (("kernel", kernel, 50), ("recurrent", recurrent, 64)):
@@ -221,7 +230,7 @@ def test_matrices_are_uniform_within_one_over_the_root_of_the_units(impl, fw):
         assert np.abs(correlated - np.eye(4)).max() < 0.2, f"{name}: the four blocks must be drawn independently"
 
 
-@level(4, "the forget bias")
+@forget_bias_level
 def test_every_draw_is_a_new_one(impl, fw):
     first, second = ([fw.numpy(matrix) for matrix in impl.initial_weights(8, 8)[:2]] for _ in range(2))
     assert not np.allclose(first[0], first[1]), "kernel and recurrent weights hold the same numbers: draw each of them"
@@ -229,7 +238,7 @@ def test_every_draw_is_a_new_one(impl, fw):
     assert not np.allclose(first[1], second[1]), "two calls gave the same recurrent weights: draw anew at each call"
 
 
-@level(4, "the forget bias")
+@forget_bias_level
 @pytest.mark.parametrize("forget_bias", [0.0, 1.0])
 def test_the_bias_decides_how_long_the_carry_lasts(impl, fw, rng, forget_bias):
     """Without input the carry shrinks by σ(forget_bias) a step: to 0.001 of it in ten steps, or to 0.044."""
@@ -241,7 +250,7 @@ def test_the_bias_decides_how_long_the_carry_lasts(impl, fw, rng, forget_bias):
     fw.close(pair(state, of="state")[1], sigmoid(forget_bias) ** 10 * carry, of="carry after ten steps", atol=1e-7)
 
 
-@level(5, "the order of the gates")
+@order_gates
 @pytest.mark.parametrize("shape", [(12,), (5, 4), (1, 3, 28)], ids=["bias", "one_unit", "stacked"])
 def test_blocks_in_any_order_are_brought_into_ours(impl, fw, rng, shape):
     block = {gate: rng.standard_normal((*shape[:-1], shape[-1] // 4)) for gate in "ifgo"}
@@ -254,21 +263,21 @@ def test_blocks_in_any_order_are_brought_into_ours(impl, fw, rng, shape):
         fw.check_unchanged(given, array, of="array")
 
 
-@level(5, "the order of the gates")
+@order_gates
 def test_the_dtype_of_a_weight_is_kept(impl, fw, rng):
     array = rng.standard_normal((3, 8))
     result = impl.reorder_gates(fw.array(array, "float64"), "igfo")
     fw.close(result, array[:, [0, 1, 4, 5, 2, 3, 6, 7]], of="kernel", dtype="float64")
 
 
-@level(5, "the order of the gates")
+@order_gates
 @pytest.mark.parametrize("order, width", [("ifg", 12), ("ifgg", 12), ("ifgoo", 20), ("ifco", 12), ("iofg", 10)])
 def test_what_is_no_order_of_four_blocks_is_refused(impl, fw, rng, order, width):
     with pytest.raises(ValueError):
         impl.reorder_gates(fw.array(rng.standard_normal((2, width))), order)
 
 
-@level(6, "gradients", points=2, autograd=True)
+@gradients
 def test_gradients_reach_every_input_through_time(impl, fw, rng):
     def layer(x, hidden, carry, *weights):
         outputs, (_, carry) = impl.lstm_layer(x, weights, state=(hidden, carry))
@@ -282,7 +291,7 @@ def test_gradients_reach_every_input_through_time(impl, fw, rng):
     fw.check_gradients(layer, oracle, inputs, names=("x", "hidden", "carry", "kernel", "recurrent", "bias"))
 
 
-@level(7, "large and small inputs")
+@large_small_inputs
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_gates_saturate_without_overflow(impl, fw, rng, dtype):
     x, state, weights = 3000 * rng.standard_normal((3, 4)), make_state(rng, 3, 5), make_weights(rng, 4, 5)
@@ -292,7 +301,7 @@ def test_gates_saturate_without_overflow(impl, fw, rng, dtype):
     check_state(fw, result, by_hand(x, state, weights), dtype=dtype)
 
 
-@level(7, "large and small inputs")
+@large_small_inputs
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_dtype_is_kept(impl, fw, rng, dtype):
     x, weights = rng.standard_normal((2, 3, 4)), make_weights(rng, 4, 3)
@@ -301,7 +310,7 @@ def test_the_dtype_is_kept(impl, fw, rng, dtype):
     check_layer(fw, result, by_hand_over_time(x, weights, [np.zeros((2, 3))] * 2), **how)
 
 
-@level(7, "large and small inputs")
+@large_small_inputs
 def test_half_precision_saturates_too(impl, fw, rng):
     x, state, weights = 300 * rng.standard_normal((3, 4)), make_state(rng, 3, 5), make_weights(rng, 4, 5)
     given = fw.array(x, "float16"), tensors(fw, state, "float16"), tensors(fw, weights, "float16")
@@ -311,13 +320,13 @@ def test_half_precision_saturates_too(impl, fw, rng):
     check_state(fw, result, by_hand(exact[0], exact[1:3], exact[3:]), dtype="float16", rtol=0.05, atol=0.05)
 
 
-@level(7, "large and small inputs")
+@large_small_inputs
 def test_an_empty_batch_stays_empty(impl, fw, rng):
     result = impl.lstm_layer(fw.array(np.zeros((0, 4, 3))), tensors(fw, make_weights(rng, 3, 2)))
     check_layer(fw, result, (np.zeros((0, 4, 2)), [np.zeros((0, 2))] * 2))
 
 
-@level(7, "large and small inputs")
+@large_small_inputs
 def test_every_second_step_of_a_sequence_will_do(impl, fw, rng):
     """A slice with gaps: not one block of memory."""
     x, weights = rng.standard_normal((3, 8, 6)), make_weights(rng, 3, 4)
@@ -330,7 +339,7 @@ def count(impl, fw, rng, rows, steps, inputs, units):
     return fw.count_ops(impl.lstm_layer, x, weights)
 
 
-@level(8, "no loops over rows")
+@no_loops_over
 def test_rows_and_units_are_batched(impl, fw, rng):
     small, large = count(impl, fw, rng, 2, 5, 3, 2), count(impl, fw, rng, 32, 5, 16, 24)
     assert large <= small, (
@@ -339,7 +348,7 @@ def test_rows_and_units_are_batched(impl, fw, rng):
     )
 
 
-@level(8, "no loops over rows")
+@no_loops_over
 def test_the_work_grows_in_proportion_to_the_steps(impl, fw, rng):
     few, more, most = (count(impl, fw, rng, 2, steps, 3, 2) for steps in (10, 20, 30))
     assert most - more <= more - few, (
@@ -349,7 +358,7 @@ def test_the_work_grows_in_proportion_to_the_steps(impl, fw, rng):
 
 
 @pytest.mark.gpu
-@level(3, "over time", points=2)
+@over_time
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     x, weights = rng.standard_normal((3, 6, 5)), make_weights(rng, 5, 4)
     result = impl.lstm_layer(gpu.array(x), tensors(gpu, weights))

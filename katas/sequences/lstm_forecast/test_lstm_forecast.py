@@ -5,6 +5,14 @@ import pytest
 
 from dojo import level
 
+cutting_time = level(1, "cutting in time")
+scaling_without_future = level(2, "scaling without the future", points=2)
+baseline = level(3, "the baseline")
+network_level = level(4, "the network", points=2)
+training = level(5, "training", points=2)
+rollout_forecast = level(6, "rollout and forecast", points=3)
+against_baselines = level(7, "against the baselines", points=2)
+
 
 def sigmoid(a):
     return np.exp(-np.logaddexp(0, -a))
@@ -92,7 +100,7 @@ def weighted_sum(fw, rng, steps):
 # -------------------------------------------------------------------- 1 cutting in time
 
 
-@level(1, "cutting in time")
+@cutting_time
 @pytest.mark.parametrize("length, test", [(10, 3), (2, 1), (9, 8)])
 def test_the_last_values_are_put_aside(impl, fw, rng, length, test):
     series = rng.standard_normal(length)
@@ -101,7 +109,7 @@ def test_the_last_values_are_put_aside(impl, fw, rng, length, test):
     fw.close(after, series[length - test :], of="second part", rtol=0, atol=1e-6)
 
 
-@level(1, "cutting in time")
+@cutting_time
 @pytest.mark.parametrize("length, steps", [(10, 3), (4, 3), (2, 1), (7, 1)])
 def test_each_window_is_followed_by_its_target(impl, fw, rng, length, steps):
     series = rng.standard_normal(length)
@@ -111,7 +119,7 @@ def test_each_window_is_followed_by_its_target(impl, fw, rng, length, steps):
     fw.close(targets, series[steps:], of="targets")
 
 
-@level(1, "cutting in time")
+@cutting_time
 @pytest.mark.parametrize("count", [0, 5, 6, -1])
 def test_parts_and_windows_must_not_be_empty(impl, fw, rng, count):
     series = fw.array(rng.standard_normal(5))
@@ -124,7 +132,7 @@ def test_parts_and_windows_must_not_be_empty(impl, fw, rng, count):
 # -------------------------------------------------------------------- 2 scaling without the future
 
 
-@level(2, "scaling without the future", points=2)
+@scaling_without_future
 @pytest.mark.parametrize("shape", [(4,), (2, 3), ()], ids=["row", "batch", "single"])
 def test_values_are_scaled_by_the_series_that_was_given(impl, fw, rng, shape):
     series, values = rng.uniform(5, 9, 7), rng.uniform(20, 30, shape)
@@ -134,7 +142,7 @@ def test_values_are_scaled_by_the_series_that_was_given(impl, fw, rng, shape):
     fw.close(scaler.inverse(fw.array(scaled)), values, of="inverse")
 
 
-@level(2, "scaling without the future", points=2)
+@scaling_without_future
 @pytest.mark.parametrize("length, value", [(1, 3.0), (5, 0.0), (7, 0.1), (9, 0.7), (100, 3.3)])
 def test_a_constant_series_is_only_shifted(impl, fw, length, value):
     """The mean of seven times 0.1 is not quite 0.1 in float32."""
@@ -143,7 +151,7 @@ def test_a_constant_series_is_only_shifted(impl, fw, length, value):
     fw.close(scaler.inverse(fw.array(np.array([0.0, 2.0]))), values, of="inverse")
 
 
-@level(2, "scaling without the future", points=2)
+@scaling_without_future
 def test_a_series_of_tiny_values_is_not_constant(impl, fw, rng):
     """Its deviation is about 1e-8: a small number added to it, or taken for zero, would show."""
     series, scaled = 1e-8 * rng.uniform(-2, 2, 9), rng.uniform(-2, 2, 5)
@@ -152,7 +160,7 @@ def test_a_series_of_tiny_values_is_not_constant(impl, fw, rng):
     fw.close(scaler.inverse(fw.array(scaled)), values, of="inverse", rtol=1e-3, atol=1e-11)
 
 
-@level(2, "scaling without the future", points=2)
+@scaling_without_future
 @pytest.mark.parametrize("length, test, period, steps", [(20, 4, 3, 5), (6, 2, 1, 1), (13, 1, 4, 2)])
 def test_what_is_put_aside_changes_nothing(impl, fw, rng, length, test, period, steps):
     """The last values are a hundred times as large as those before them."""
@@ -169,7 +177,7 @@ def test_what_is_put_aside_changes_nothing(impl, fw, rng, length, test, period, 
 # -------------------------------------------------------------------- 3 the baseline
 
 
-@level(3, "the baseline")
+@baseline
 @pytest.mark.parametrize("period, horizon", [(4, 4), (4, 2), (4, 11), (1, 3), (9, 9), (3, 0)])
 def test_the_last_season_is_repeated(impl, fw, rng, period, horizon):
     history = rng.standard_normal((3, 9))
@@ -178,7 +186,7 @@ def test_the_last_season_is_repeated(impl, fw, rng, period, horizon):
     fw.close(found, expected.reshape(3, horizon), of="seasonal_naive")
 
 
-@level(3, "the baseline")
+@baseline
 @pytest.mark.parametrize("period", [0, -2, 6])
 def test_a_season_that_the_history_does_not_have_is_refused(impl, fw, rng, period):
     with pytest.raises(ValueError):
@@ -188,7 +196,7 @@ def test_a_season_that_the_history_does_not_have_is_refused(impl, fw, rng, perio
 # -------------------------------------------------------------------- 4 the network
 
 
-@level(4, "the network", points=2)
+@network_level
 @pytest.mark.parametrize("rows, steps, units", [(3, 5, 4), (1, 1, 1), (2, 9, 2)])
 def test_the_next_value_after_each_window(impl, fw, rng, rows, steps, units):
     model, weights = make(impl, fw, rng, units)
@@ -199,7 +207,7 @@ def test_the_next_value_after_each_window(impl, fw, rng, rows, steps, units):
 # -------------------------------------------------------------------- 5 training
 
 
-@level(5, "training", points=2)
+@training
 @pytest.mark.parametrize("updates, options", [(3, {}), (4, {"learning_rate": 0.1})], ids=["usual rate", "other rate"])
 def test_every_update_is_adams(impl, fw, rng, updates, options):
     model, weights = make(impl, fw, rng, 2)
@@ -217,7 +225,7 @@ def test_every_update_is_adams(impl, fw, rng, updates, options):
 # -------------------------------------------------------------------- 6 rollout and forecast
 
 
-@level(6, "rollout and forecast", points=3)
+@rollout_forecast
 @pytest.mark.parametrize("steps, horizon", [(4, 6), (1, 3), (5, 1), (3, 0)])
 def test_each_prediction_enters_the_window(impl, fw, rng, steps, horizon):
     (model, predict), history = weighted_sum(fw, rng, steps), rng.standard_normal((2, steps))
@@ -227,7 +235,7 @@ def test_each_prediction_enters_the_window(impl, fw, rng, steps, horizon):
     fw.check_unchanged(given, history, of="history")
 
 
-@level(6, "rollout and forecast", points=3)
+@rollout_forecast
 def test_the_network_is_rolled_out_without_a_graph(impl, fw, rng):
     model, weights = make(impl, fw, rng, 3)
     history = rng.standard_normal((2, 4))
@@ -236,7 +244,7 @@ def test_the_network_is_rolled_out_without_a_graph(impl, fw, rng):
     assert not getattr(found, "requires_grad", False), "the rollout still carries its graph"
 
 
-@level(6, "rollout and forecast", points=3)
+@rollout_forecast
 @pytest.mark.parametrize("period, horizon", [(4, 3), (4, 4), (3, 10), (1, 5), (2, 0)])
 def test_differences_are_added_to_the_season_before(impl, fw, rng, period, horizon):
     model, predict = weighted_sum(fw, rng, 5)
@@ -288,7 +296,7 @@ def errors(impl, fw, rng):
 
 
 @pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
-@level(7, "against the baselines", points=2)
+@against_baselines
 def test_it_foresees_what_last_season_does_not_tell(impl, fw, rng):
     """The network's error as a part of the least baseline's, over ten seeds: 0.08 to 0.14 in either framework.
 
@@ -306,7 +314,7 @@ def test_it_foresees_what_last_season_does_not_tell(impl, fw, rng):
 
 
 @pytest.mark.gpu
-@level(4, "the network", points=2)
+@network_level
 def test_the_network_runs_on_the_gpu(impl, gpu, rng):
     x = rng.standard_normal((3, 5))
     if gpu.name == "torch":

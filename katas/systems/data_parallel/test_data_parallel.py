@@ -22,6 +22,15 @@ import pytest
 
 from dojo import level
 
+shards_level = level(1, "shards")
+same_start = level(2, "the same start")
+joined_gradients = level(3, "joined gradients", points=2)
+uneven_batches = level(4, "uneven batches", points=2)
+training = level(5, "training", points=2)
+few_collectives = level(6, "few collectives")
+learning = level(7, "learning", points=2)
+lost_worker = level(8, "a lost worker", points=2)
+
 pytestmark = pytest.mark.timeout(120)  # on a busy machine the workers take their time to start
 
 RATE = 0.1  # the learning rate, unless a test says otherwise
@@ -55,7 +64,7 @@ def problem(rng, count, inputs=5, hidden=4, classes=3):
 COUNTS = [(12, 3), (10, 2), (11, 3), (2, 3), (0, 2), (9, 1)]
 
 
-@level(1, "shards")
+@shards_level
 @pytest.mark.parametrize(("count", "workers"), COUNTS)
 def test_every_sample_has_exactly_one_worker(impl, fw, count, workers):
     shards = [impl.shard(count, rank, workers, epoch=3, seed=7) for rank in range(workers)]
@@ -66,7 +75,7 @@ def test_every_sample_has_exactly_one_worker(impl, fw, count, workers):
     assert found == list(range(count)), f"{count} samples, {workers} workers: together the shards hold {found}"
 
 
-@level(1, "shards")
+@shards_level
 @pytest.mark.parametrize(("count", "workers"), COUNTS)
 def test_workers_take_turns_in_the_order_of_the_epoch(impl, fw, count, workers):
     order = fw.numpy(impl.shard(count, 0, 1, epoch=2, seed=5))
@@ -75,7 +84,7 @@ def test_workers_take_turns_in_the_order_of_the_epoch(impl, fw, count, workers):
         fw.close(shard, order[rank::workers], of=f"shard of worker {rank} of {workers}")
 
 
-@level(1, "shards")
+@shards_level
 def test_every_epoch_and_every_seed_has_an_order_of_its_own(impl, fw):
     def order(**which):
         return fw.numpy(impl.shard(50, 0, 1, **which)).tolist()
@@ -98,7 +107,7 @@ def draw(fw):
     return tf.random.uniform(()).numpy().item()
 
 
-@level(1, "shards")
+@shards_level
 def test_the_global_random_state_plays_no_part(impl, fw):
     shards, draws = [], []
     for seed in (1, 2):
@@ -110,7 +119,7 @@ def test_the_global_random_state_plays_no_part(impl, fw):
     assert shards[0] == shards[1], "the shard depends on the global random state, which differs between workers"
 
 
-@level(1, "shards")
+@shards_level
 @pytest.mark.parametrize(("rank", "workers"), [(2, 2), (-1, 2), (0, 0), (3, 2)])
 def test_a_worker_that_does_not_exist_is_refused(impl, rank, workers):
     with pytest.raises(ValueError):
@@ -128,7 +137,7 @@ def place_in_group(worker):
     return worker.group.cluster_resolver.task_id, worker.group.num_replicas_in_sync
 
 
-@level(2, "the same start")
+@same_start
 @pytest.mark.parametrize("workers", [2, 3])
 def test_every_worker_has_its_place_in_the_group(run, workers):
     for rank, found in enumerate(run(workers, place_in_group)):
@@ -174,7 +183,7 @@ def write(variable, value):
 SIZES = {"torch": [(2, 3), (2,), (2,), (2,), (2,), (2,), ()], "tensorflow": [(3, 2), (2,), (2,), (2,), (2,), (2,)]}
 
 
-@level(2, "the same start")
+@same_start
 @pytest.mark.parametrize("workers", [2, 3])
 def test_all_workers_start_with_the_variables_of_worker_zero(run, rng, fw, workers):
     values = [[rng.integers(1, 99, shape).astype("float32") for shape in SIZES[fw.name]] for _ in range(workers)]
@@ -253,7 +262,7 @@ def check_joined(fw, found, weights, features, labels, dtype="float32"):
 NAMES = ["first kernel", "first bias", "second kernel", "second bias"]
 
 
-@level(3, "joined gradients", points=2)
+@joined_gradients
 @pytest.mark.parametrize("workers", [2, 3])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_gradients_are_those_of_one_process_on_the_joined_batch(run, fw, rng, workers, dtype):
@@ -289,7 +298,7 @@ def gradients_of_a_loose_end(worker, weights, features, labels):
     return in_one_layout(worker, gradients)
 
 
-@level(3, "joined gradients", points=2)
+@joined_gradients
 def test_a_parameter_without_influence_has_the_gradient_zero(run, fw, rng):
     weights, features, labels = problem(rng, 6)
     for found in run(2, gradients_of_a_loose_end, weights, features, labels):
@@ -297,7 +306,7 @@ def test_a_parameter_without_influence_has_the_gradient_zero(run, fw, rng):
             fw.close(fw.array(actual), expected, of=f"gradient of the {name}")
 
 
-@level(4, "uneven batches", points=2)
+@uneven_batches
 @pytest.mark.parametrize(
     "ends", [[0, 5, 6], [0, 0, 3], [0, 4, 7, 8], [0, 1, 1, 1]], ids=["5+1", "0+3", "4+3+1", "1+0+0"]
 )
@@ -352,7 +361,7 @@ def check_trained(fw, found, expected):
             assert np.array_equal(actual, first), f"the weights of workers 0 and {rank} have drifted apart"
 
 
-@level(5, "training", points=2)
+@training
 @pytest.mark.parametrize("workers", [2, 3])
 def test_steps_are_those_of_one_process(run, fw, rng, workers):
     weights, features, labels = problem(rng, 9)
@@ -374,7 +383,7 @@ def an_epoch(worker, weights, features, labels, batch, which):
 EPOCHS = [(2, 24, 4), (2, 11, 3), (3, 10, 2), (3, 7, 2), (3, 2, 4)]
 
 
-@level(5, "training", points=2)
+@training
 @pytest.mark.parametrize(("workers", "count", "batch"), EPOCHS, ids=["even", "odd", "uneven", "idle", "few"])
 def test_an_epoch_is_that_of_one_process(run, impl, fw, rng, workers, count, batch):
     weights, features, labels = problem(rng, count)
@@ -434,7 +443,7 @@ def counted_collectives(fw):
         yield names
 
 
-@level(6, "few collectives")
+@few_collectives
 def test_a_deeper_network_takes_no_more_collectives(run):
     for rank, (shallow, deep) in enumerate(run(2, collectives, [1, 6])):
         assert shallow > 0, f"worker {rank} took a step without any collective operation"
@@ -463,7 +472,7 @@ def learn(worker, weights, features, labels, epochs):
 SEEN = 1400  # of the 1797 digits; the last batch of an epoch is uneven
 
 
-@level(7, "learning", points=2)
+@learning
 def test_three_workers_learn_the_digits_together(run, rng):
     """Measured over ten seeds after two epochs: 86 % of the unseen digits at the least."""
     from sklearn.datasets import load_digits
@@ -510,7 +519,7 @@ def lose_a_worker(worker, weights, features, labels, silent):
     return stopped, before, in_one_layout(worker, parameters(worker, network))
 
 
-@level(8, "a lost worker", points=2)
+@lost_worker
 @pytest.mark.parametrize(("workers", "silent"), [(2, False), (3, True)], ids=["dead", "silent"])
 def test_the_others_stop_in_time_and_keep_their_model(run, rng, workers, silent):
     weights, features, labels = problem(rng, 6)

@@ -10,6 +10,15 @@ import pytest
 
 from dojo import level
 
+refusals = level(1, "refusals")
+update = level(2, "the update", points=3)
+decay_level = level(3, "decay", points=2)
+amsgrad_level = level(4, "amsgrad")
+groups_level = level(5, "groups", points=2)
+closure = level(6, "closure")
+saved_restored = level(7, "saved and restored", points=2)
+real_data = level(8, "real data", points=2)
+
 SHAPES = {"scalar": (), "one": (1,), "odd": (7,), "matrix": (3, 4), "rank four": (2, 3, 1, 5), "empty": (0,)}
 # Learning rates are exact in the float32 in which Keras keeps them; with EXACT, so are the other numbers.
 PLAIN = {"lr": 0.125, "betas": (0.8, 0.95), "eps": 0.05, "weight_decay": 0.0, "amsgrad": False}
@@ -99,7 +108,7 @@ def check_path(impl, fw, start, gradients, dtype="float32", **options):
 # -------------------------------------------------------------------- 1 refusals
 
 
-@level(1, "refusals")
+@refusals
 def test_it_is_an_optimiser_of_the_framework(impl, fw):
     if fw.name == "torch":
         from torch.optim import Optimizer
@@ -109,7 +118,7 @@ def test_it_is_an_optimiser_of_the_framework(impl, fw):
     assert isinstance(optimiser, Optimizer), f"AdamW is not a subclass of {Optimizer.__module__}.{Optimizer.__name__}"
 
 
-@level(1, "refusals")
+@refusals
 @pytest.mark.parametrize(
     "wrong",
     [{"lr": -0.1}, {"eps": -1e-8}, {"weight_decay": -0.01}]
@@ -129,7 +138,7 @@ def test_an_option_out_of_range_is_refused(impl, fw, wrong):
         optimiser_of(impl, fw, parameters_of(fw, [np.ones(3)]), **PLAIN | wrong)
 
 
-@level(1, "refusals")
+@refusals
 def test_a_sparse_gradient_is_refused(impl, fw):
     parameters = parameters_of(fw, [np.ones((4, 2))])
     optimiser = optimiser_of(impl, fw, parameters, **PLAIN)
@@ -150,13 +159,13 @@ def test_a_sparse_gradient_is_refused(impl, fw):
 # -------------------------------------------------------------------- 2 the update
 
 
-@level(2, "the update", points=3)
+@update
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_each_step_is_the_formula(impl, fw, rng, shape):
     check_path(impl, fw, rng.standard_normal(shape), list(rng.standard_normal((6, *shape))))
 
 
-@level(2, "the update", points=3)
+@update
 def test_a_first_step_is_as_long_as_the_learning_rate(impl, fw, rng):
     """Whatever the size of the gradient: m̂ is the gradient then, and √v̂ its absolute value."""
     gradient = np.array([1e-3, -1e-2, 1.0, -30.0, 5e4])
@@ -166,7 +175,7 @@ def test_a_first_step_is_as_long_as_the_learning_rate(impl, fw, rng):
     fw.close(parameter, -0.125 * np.sign(gradient), of="parameter after the first step")
 
 
-@level(2, "the update", points=3)
+@update
 def test_every_parameter_has_its_own_means(impl, fw, rng):
     starts = [rng.standard_normal(shape) for shape in ((3, 2), (3, 2), (5,))]
     gradients = [
@@ -180,24 +189,24 @@ def test_every_parameter_has_its_own_means(impl, fw, rng):
         fw.close(parameter, by_hand(fw, start, own)[-1], of=f"parameter {index} after 4 steps")
 
 
-@level(2, "the update", points=3)
+@update
 def test_a_gradient_of_zero_moves_nothing(impl, fw, rng):
     start = rng.standard_normal((2, 3))
     check_path(impl, fw, start, [np.zeros((2, 3))] * 3)
 
 
-@level(2, "the update", points=3)
+@update
 def test_a_learning_rate_of_zero_moves_nothing(impl, fw, rng):
     check_path(impl, fw, rng.standard_normal(3), list(rng.standard_normal((2, 3))), lr=0.0)
 
 
-@level(2, "the update", points=3)
+@update
 def test_means_may_have_no_memory(impl, fw, rng):
     """With both betas zero a step is lr g / (|g| + ε)."""
     check_path(impl, fw, rng.standard_normal(3), list(rng.standard_normal((3, 3))), betas=(0.0, 0.0))
 
 
-@level(2, "the update", points=3)
+@update
 def test_a_parameter_need_not_be_contiguous(impl, fw, rng):
     start, gradients = rng.standard_normal((3, 4)), list(rng.standard_normal((3, 3, 4)))
     (parameter,) = parameters = parameters_of(fw, [start])
@@ -209,7 +218,7 @@ def test_a_parameter_need_not_be_contiguous(impl, fw, rng):
     fw.close(parameter, by_hand(fw, start, gradients)[-1], of="transposed parameter after 3 steps")
 
 
-@level(2, "the update", points=3)
+@update
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_dtype_of_the_parameter_is_kept(impl, fw, rng, dtype):
     start, gradients = rng.standard_normal((2, 3)), list(rng.standard_normal((5, 2, 3)))
@@ -217,7 +226,7 @@ def test_the_dtype_of_the_parameter_is_kept(impl, fw, rng, dtype):
 
 
 @pytest.mark.gpu
-@level(2, "the update", points=3)
+@update
 def test_the_update_runs_on_the_gpu(impl, gpu, rng):
     start, gradients = rng.standard_normal((3, 4)), list(rng.standard_normal((3, 3, 4)))
     (parameter,) = parameters = parameters_of(gpu, [start])
@@ -231,7 +240,7 @@ def test_the_update_runs_on_the_gpu(impl, gpu, rng):
 # -------------------------------------------------------------------- 3 decay
 
 
-@level(3, "decay", points=2)
+@decay_level
 def test_without_slope_a_parameter_shrinks_by_a_fixed_share(impl, fw, rng):
     """(1 − lr λ)ᵗ of it is left after t steps."""
     start = rng.standard_normal((2, 3))
@@ -242,14 +251,14 @@ def test_without_slope_a_parameter_shrinks_by_a_fixed_share(impl, fw, rng):
         fw.close(parameter, start * (1 - 0.125 * 0.4) ** t, of=f"parameter after step {t} with a gradient of zero")
 
 
-@level(3, "decay", points=2)
+@decay_level
 @pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
 def test_the_decay_is_decoupled_from_the_gradient(impl, fw, rng, scale):
     start, gradients = rng.standard_normal((3, 4)) * 3, list(scale * rng.standard_normal((5, 3, 4)))
     check_path(impl, fw, start, gradients, weight_decay=0.4)
 
 
-@level(3, "decay", points=2)
+@decay_level
 def test_a_parameter_without_gradient_is_left_alone(impl, fw, rng):
     """And those beside it, before and after, are not."""
     starts = [rng.standard_normal(size) for size in (3, 4, 2)]
@@ -263,14 +272,14 @@ def test_a_parameter_without_gradient_is_left_alone(impl, fw, rng):
         fw.close(parameters[index], expected, of=f"parameter {place} the one without a gradient, after 2 steps")
 
 
-@level(3, "decay", points=2)
+@decay_level
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_decay_keeps_the_dtype(impl, fw, rng, dtype):
     start, gradients = rng.standard_normal((2, 3)), list(rng.standard_normal((5, 2, 3)))
     check_path(impl, fw, start, gradients, dtype, **EXACT | {"weight_decay": 0.125})
 
 
-@level(3, "decay", points=2)
+@decay_level
 def test_the_defaults_are_the_official_ones(impl, fw, rng):
     """Tiny gradients show ε, large parameters the decay, and a first gradient larger than the rest amsgrad."""
     start, sizes = rng.standard_normal(4) * 10, np.array([1e-5, 1e-7, 1e-7, 1e-7, 1e-7])
@@ -286,7 +295,7 @@ def test_the_defaults_are_the_official_ones(impl, fw, rng):
 # -------------------------------------------------------------------- 4 amsgrad
 
 
-@level(4, "amsgrad")
+@amsgrad_level
 @pytest.mark.parametrize("decay", [0.0, 0.4], ids=["alone", "with decay"])
 def test_a_burst_of_gradient_is_remembered(impl, fw, rng, decay):
     """After a burst v falls again. With amsgrad its largest value stays, and the steps stay short."""
@@ -295,7 +304,7 @@ def test_a_burst_of_gradient_is_remembered(impl, fw, rng, decay):
     check_path(impl, fw, start, list(gradients), weight_decay=decay, amsgrad=True)
 
 
-@level(4, "amsgrad")
+@amsgrad_level
 def test_the_correction_comes_after_the_largest(impl, fw, rng):
     """Equal gradients: v grows while v̂ stays, so the order of maximum and correction shows."""
     gradients = np.ones((6, 3)) * [0.1, 1.0, 10.0] * np.array([1, 1, 1, 0.5, 0.5, 1])[:, None]
@@ -305,7 +314,7 @@ def test_the_correction_comes_after_the_largest(impl, fw, rng):
 # -------------------------------------------------------------------- 5 groups
 
 
-@level(5, "groups", points=2)
+@groups_level
 def test_some_parameters_can_be_spared_the_decay(impl, fw, rng):
     """By a group with weight_decay 0 in torch, by exclude_from_weight_decay in Keras."""
     starts, gradients = rng.standard_normal((2, 3)), list(rng.standard_normal((4, 3)))
@@ -325,7 +334,7 @@ def test_some_parameters_can_be_spared_the_decay(impl, fw, rng):
     fw.close(parameters[1], by_hand(fw, starts[1], gradients)[-1], of="parameter that is spared the decay")
 
 
-@level(5, "groups", points=2)
+@groups_level
 def test_the_learning_rate_may_change_between_steps(impl, fw, rng):
     start, gradients, rates = rng.standard_normal(3), list(rng.standard_normal((4, 3))), [0.125, 0.125, 0.5, 0.03125]
     (parameter,) = parameters = parameters_of(fw, [start])
@@ -340,7 +349,7 @@ def test_the_learning_rate_may_change_between_steps(impl, fw, rng):
     fw.close(parameter, expected, of="parameter after 4 steps with changing learning rates")
 
 
-@level(5, "groups", points=2)
+@groups_level
 def test_what_the_base_class_offers_works(impl, fw, rng):
     """In torch every option may differ by group; Keras has schedules of the learning rate, clipping and names."""
     starts, gradients = rng.standard_normal((2, 3)), list(rng.standard_normal((5, 3)) * [[1], [5], [1], [1], [1]])
@@ -364,7 +373,7 @@ def test_what_the_base_class_offers_works(impl, fw, rng):
         fw.close(parameters[index], expected[index][-1], of=f"parameter {index} after 5 steps")
 
 
-@level(5, "groups", points=2)
+@groups_level
 def test_a_parameter_may_miss_the_first_steps(impl, fw, rng):
     """Its means start when its gradients do. The t of its correction is its own in torch, the optimiser's in Keras."""
     starts, gradients = rng.standard_normal((2, 3)), list(rng.standard_normal((5, 3)))
@@ -377,7 +386,7 @@ def test_a_parameter_may_miss_the_first_steps(impl, fw, rng):
     fw.close(late, by_hand(fw, starts[1], before + gradients[3:])[-1], of="parameter that missed 3 of 5 steps")
 
 
-@level(5, "groups", points=2)
+@groups_level
 def test_a_parameter_may_join_or_rest(impl, fw, rng):
     """A group that is added after two steps in torch; a variable without a gradient for a while in Keras."""
     starts, gradients = rng.standard_normal((2, 3)), list(rng.standard_normal((5, 3)))
@@ -399,7 +408,7 @@ def test_a_parameter_may_join_or_rest(impl, fw, rng):
 # -------------------------------------------------------------------- 6 closure
 
 
-@level(6, "closure")
+@closure
 def test_the_closure_runs_once_and_its_result_is_returned(impl, fw, rng):
     """The loss is ½ Σ c θ², so its gradient is c θ."""
     start, curvature = rng.standard_normal((2, 3)), rng.uniform(0.5, 2, (2, 3))
@@ -426,7 +435,7 @@ def test_the_closure_runs_once_and_its_result_is_returned(impl, fw, rng):
         fw.close(parameter, path[t + 1], of=f"parameter after step {t + 1}")
 
 
-@level(6, "closure")
+@closure
 def test_the_closure_needs_nothing_of_its_caller(impl, fw, rng):
     """It is differentiated inside torch.no_grad, and inside a traced function; it may hold more than is updated."""
     starts, target = rng.standard_normal((2, 3)), rng.standard_normal(3)
@@ -458,7 +467,7 @@ def test_the_closure_needs_nothing_of_its_caller(impl, fw, rng):
     fw.check_unchanged(other, starts[1], of="parameter that the optimiser was not given")
 
 
-@level(6, "closure")
+@closure
 def test_the_update_happens_in_place(impl, fw, rng):
     """Whoever holds the parameter sees it move: another view of it in torch, a traced function in TensorFlow."""
     start, gradients = rng.standard_normal((2, 3)), list(rng.standard_normal((4, 2, 3)))
@@ -513,7 +522,7 @@ def restored(impl, fw, parameters, content):
     return optimiser
 
 
-@level(7, "saved and restored", points=2)
+@saved_restored
 @pytest.mark.parametrize("amsgrad", [False, True], ids=["plain", "amsgrad"])
 @pytest.mark.parametrize("steps", [0, 3], ids=["before the first step", "after three steps"])
 def test_a_restored_optimiser_goes_on_as_the_old_one_would_have(impl, fw, rng, amsgrad, steps):
@@ -580,7 +589,7 @@ def train(fw, optimiser, parameters, images, classes, rng, epochs):
             take_step(fw, optimiser, parameters, slopes(now, images[chosen], classes[chosen]))
 
 
-@level(8, "real data", points=2)
+@real_data
 @pytest.mark.parametrize("amsgrad", [False, True], ids=["plain", "amsgrad"])
 def test_a_network_takes_the_official_path(impl, fw, rng, amsgrad):
     """Two float64 networks on the digits, one trained by the official AdamW: they stay equal."""
@@ -598,7 +607,7 @@ def test_a_network_takes_the_official_path(impl, fw, rng, amsgrad):
         fw.close(mine, fw.numpy(official), of=f"{name} after 10 steps", dtype="float64", rtol=1e-6, atol=1e-7)
 
 
-@level(8, "real data", points=2)
+@real_data
 def test_a_network_learns_to_read_digits(impl, fw, rng):
     start, (training, (images, classes)) = network(rng), digits()
     parameters = parameters_of(fw, start)

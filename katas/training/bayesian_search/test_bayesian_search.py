@@ -12,6 +12,14 @@ import pytest
 
 from dojo import level
 
+refusals = level(1, "refusals")
+posterior = level(2, "the posterior", points=3)
+expected_improvement = level(3, "expected improvement", points=2)
+rounding = level(4, "rounding")
+no_loops = level(5, "no loops")
+ask_tell = level(6, "ask and tell", points=3)
+against_random_search = level(7, "against random search", points=2)
+
 
 def by_hand(points, values, candidates, length, noise):
     """Mean and deviation, one candidate at a time."""
@@ -41,7 +49,7 @@ def improvement_by_hand(mean, deviation, best):
 # -------------------------------------------------------------------- 1 refusals
 
 
-@level(1, "refusals")
+@refusals
 @pytest.mark.parametrize(
     "change",
     [
@@ -72,14 +80,14 @@ def test_arguments_that_make_no_sense_are_refused(impl, fw, rng, change):
         impl.posterior(**(usual | change))
 
 
-@level(1, "refusals")
+@refusals
 @pytest.mark.parametrize("bounds, initial", [([(1.0, 1.0)], 5), ([(0.0, 1.0), (2.0, 1.0)], 5), ([(0.0, 1.0)], 0)])
 def test_a_search_in_nothing_is_refused(impl, fw, bounds, initial):
     with pytest.raises(ValueError):
         impl.BayesianSearch(bounds, seed=0, initial=initial)
 
 
-@level(1, "refusals")
+@refusals
 @pytest.mark.parametrize("point", [(0.5,), (0.5, 20.0, 0.5), (1.5, 20.0), (-0.1, 20.0), (0.5, 9.0)], ids=str)
 def test_a_point_outside_of_the_box_is_refused(impl, fw, point):
     search = impl.BayesianSearch([(0.0, 1.0), (10.0, 30.0)], seed=0)
@@ -87,7 +95,7 @@ def test_a_point_outside_of_the_box_is_refused(impl, fw, point):
         search.tell(np.array(point), 1.0)
 
 
-@level(1, "refusals")
+@refusals
 @pytest.mark.parametrize("values", [[], [math.nan], [math.inf, math.nan, -math.inf]], ids=["none", "nan", "not finite"])
 def test_there_is_no_best_without_a_finite_value(impl, fw, values):
     search = impl.BayesianSearch([(0.0, 1.0)], seed=0)
@@ -100,7 +108,7 @@ def test_there_is_no_best_without_a_finite_value(impl, fw, values):
 # -------------------------------------------------------------------- 2 the posterior
 
 
-@level(2, "the posterior", points=3)
+@posterior
 @pytest.mark.parametrize("count, width, candidates", [(1, 1, 1), (6, 2, 9), (9, 3, 4), (0, 2, 3), (4, 1, 0)])
 @pytest.mark.parametrize("noise", [1e-6, 0.3])
 def test_mean_and_deviation(impl, fw, rng, count, width, candidates, noise):
@@ -111,7 +119,7 @@ def test_mean_and_deviation(impl, fw, rng, count, width, candidates, noise):
     fw.close(deviation, expected[1], of="deviation", dtype="float64", rtol=1e-6, atol=1e-6)
 
 
-@level(2, "the posterior", points=3)
+@posterior
 def test_each_axis_may_have_its_own_length(impl, fw, rng):
     points, values, asked = rng.random((5, 3)), rng.standard_normal(5), rng.random((6, 3))
     length = np.array([0.1, 0.5, 2.0])
@@ -121,7 +129,7 @@ def test_each_axis_may_have_its_own_length(impl, fw, rng):
     fw.close(deviation, expected[1], of="deviation", dtype="float64", rtol=1e-6)
 
 
-@level(2, "the posterior", points=3)
+@posterior
 def test_the_noise_is_a_millionth_unless_told(impl, fw, rng):
     """At the points themselves: the mean is the value, and the deviation the root of the noise."""
     points, values = np.array([[0.0], [5.0], [10.0]]), rng.standard_normal(3)
@@ -133,7 +141,7 @@ def test_the_noise_is_a_millionth_unless_told(impl, fw, rng):
 # -------------------------------------------------------------------- 3 expected improvement
 
 
-@level(3, "expected improvement", points=2)
+@expected_improvement
 @pytest.mark.parametrize("best", [-1.3, 0.0, 2.5])
 def test_it_is_the_expectation_of_the_gain(impl, fw, rng, best):
     mean, deviation = rng.standard_normal(20) * 2, rng.uniform(0.1, 3, 20)
@@ -142,7 +150,7 @@ def test_it_is_the_expectation_of_the_gain(impl, fw, rng, best):
     fw.close(found, expected, of="expected improvement", dtype="float64", rtol=1e-4, atol=1e-9)
 
 
-@level(3, "expected improvement", points=2)
+@expected_improvement
 def test_where_nothing_is_uncertain_it_is_the_plain_gain(impl, fw):
     mean, deviation = np.array([1.0, 2.0, 3.0, 1.0]), np.array([0.0, 0.0, 0.0, 1.0])
     with np.errstate(divide="raise", invalid="raise"):
@@ -154,7 +162,7 @@ def test_where_nothing_is_uncertain_it_is_the_plain_gain(impl, fw):
 # -------------------------------------------------------------------- 4 rounding
 
 
-@level(4, "rounding")
+@rounding
 def test_close_points_give_no_nan(impl, fw, rng):
     """Thirty points in a thousandth of a length: rounding makes some variances negative."""
     points = 0.5 + 1e-3 * rng.random((30, 1))
@@ -168,7 +176,7 @@ def test_close_points_give_no_nan(impl, fw, rng):
     )
 
 
-@level(4, "rounding")
+@rounding
 def test_the_far_tail_is_neither_zero_nor_negative(impl, fw):
     z = np.array([-4.0, -6.0, -7.0, -8.0])
     expected = np.array([improvement_by_hand(-value * 2.0, 2.0, 0.0) for value in z])
@@ -180,7 +188,7 @@ def test_the_far_tail_is_neither_zero_nor_negative(impl, fw):
         )
 
 
-@level(4, "rounding")
+@rounding
 def test_it_is_never_negative(impl, fw, rng):
     mean, deviation = rng.uniform(0, 60, 500), rng.uniform(0, 2, 500)
     found = impl.expected_improvement(mean, deviation, 0.0)
@@ -191,7 +199,7 @@ def test_it_is_never_negative(impl, fw, rng):
 # -------------------------------------------------------------------- 5 no loops
 
 
-@level(5, "no loops")
+@no_loops
 def test_all_candidates_are_computed_at_once(impl, fw, rng):
     def count(points, candidates, width):
         arrays = rng.random((points, width)), rng.random(points), rng.random((candidates, width))
@@ -204,7 +212,7 @@ def test_all_candidates_are_computed_at_once(impl, fw, rng):
 # -------------------------------------------------------------------- 6 ask and tell
 
 
-@level(6, "ask and tell", points=3)
+@ask_tell
 def test_the_first_points_are_uniform_in_the_box(impl, fw):
     """A hundred seeds: each quarter of each axis gets its share, within five standard deviations."""
     low, high = np.array([-3.0, 100.0]), np.array([-1.0, 500.0])
@@ -222,7 +230,7 @@ def test_the_first_points_are_uniform_in_the_box(impl, fw):
         assert abs(shares - 0.25).max() < 0.125, f"of 300 first points the quarters of axis {axis} get {shares}"
 
 
-@level(6, "ask and tell", points=3)
+@ask_tell
 @pytest.mark.parametrize("scale, offset", [(1.0, 0.0), (1e-4, 7.0), (1e5, -1e7)], ids=["plain", "small", "large"])
 @pytest.mark.parametrize("length", [0.25, 0.1])
 def test_the_next_point_promises_the_most(impl, fw, rng, scale, offset, length):
@@ -237,7 +245,7 @@ def test_the_next_point_promises_the_most(impl, fw, rng, scale, offset, length):
     assert found > 0.9 * largest, f"the point asked for promises {found:.4g}; the best one promises {largest:.4g}"
 
 
-@level(6, "ask and tell", points=3)
+@ask_tell
 def test_each_axis_counts_in_parts_of_the_box(impl, fw, rng):
     """In a box with sides of 8 and 1000: what four points asked for promise, as a share of the most on a grid."""
     low, sides, shares = np.array([-2.0, 500.0]), np.array([8.0, 1000.0]), []
@@ -263,7 +271,7 @@ def improvements_by_hand(points, values, asked, length):
     return np.array([improvement_by_hand(*pair, standard.min()) for pair in pairs])
 
 
-@level(6, "ask and tell", points=3)
+@ask_tell
 @pytest.mark.parametrize("told", [0, 2, 4, 5, 8])
 def test_asking_depends_on_what_was_told_alone(impl, fw, rng, told):
     trials = list(zip(rng.random((told, 2)), rng.random(told), strict=True))
@@ -292,7 +300,7 @@ def global_state():
     return random.getstate(), key.tolist(), position
 
 
-@level(6, "ask and tell", points=3)
+@ask_tell
 def test_the_best_is_the_lowest_that_was_told(impl, fw):
     search, point = impl.BayesianSearch([(0.0, 1.0)] * 2, seed=0), np.array([0.2, 0.3])
     search.tell([0.0, 1.0], 5.0)  # the bounds belong to the box
@@ -308,7 +316,7 @@ def test_the_best_is_the_lowest_that_was_told(impl, fw):
     fw.close(search.best()[0], np.array([0.2, 0.3]), of="best point, its first copy overwritten", dtype="float64")
 
 
-@level(6, "ask and tell", points=3)
+@ask_tell
 def test_failed_trials_count_as_the_worst(impl, fw, rng):
     """Told nan, or told the worst finite value: the same next point."""
     failed = [1, 4, 6]
@@ -324,7 +332,7 @@ def test_failed_trials_count_as_the_worst(impl, fw, rng):
         fw.close(asked[1], asked[0], of="point after failed trials", dtype="float64", atol=1e-3)
 
 
-@level(6, "ask and tell", points=3)
+@ask_tell
 @pytest.mark.parametrize("value", [math.nan, math.inf, 4.0], ids=["nan", "inf", "all equal"])
 def test_a_search_without_a_difference_goes_on(impl, fw, value):
     search, asked = impl.BayesianSearch([(0.0, 1.0)] * 2, seed=5, initial=1), []
@@ -336,7 +344,7 @@ def test_a_search_without_a_difference_goes_on(impl, fw, value):
     assert len(np.unique(asked, axis=0)) == 6, "a point is asked for a second time, although nothing is known elsewhere"
 
 
-@level(6, "ask and tell", points=3)
+@ask_tell
 def test_what_is_asked_for_may_be_told_at_the_edge_too(impl, fw):
     """The values fall towards a corner, and −3 + (0.1 + 3) is more than 0.1 in floating point."""
     low, high = np.array([-3.0, -3.0]), np.array([0.1, 1.2])
@@ -391,7 +399,7 @@ def lowest(impl, surface, seed):
     return search.best()[1], min(map(surface, np.random.default_rng(seed).uniform(low, high, (budget, len(low)))))
 
 
-@level(7, "against random search", points=2)
+@against_random_search
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.__name__)
 def test_it_finds_lower_values_than_random_search(impl, fw, surface):
     """A sign test over 20 seeds: at least 15 must be better. Equally good searches reach that in 2 % of cases."""

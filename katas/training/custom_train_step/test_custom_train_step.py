@@ -7,6 +7,14 @@ import pytest
 
 from dojo import level
 
+refusals = level(1, "refusals")
+one_update = level(2, "one update", points=2)
+many_updates = level(3, "many updates", points=2)
+metrics = level(4, "metrics", points=2)
+no_work_twice = level(5, "no work twice", points=2)
+frozen_unused_weights = level(6, "frozen and unused weights")
+digits_level = level(7, "digits", points=2)
+
 RATE = 0.25
 
 
@@ -172,7 +180,7 @@ def check_results(step, losses, right, sizes):
 # -------------------------------------------------------------------- 1 refusals
 
 
-@level(1, "refusals")
+@refusals
 @pytest.mark.parametrize("extra", [-1, 1, -2], ids=["fewer", "more", "one"])
 def test_as_many_targets_as_inputs(impl, fw, rng, extra):
     """With a loss that would not notice."""
@@ -185,7 +193,7 @@ def test_as_many_targets_as_inputs(impl, fw, rng, extra):
     check_weights(fw, model, weights[1:], "after a batch that was refused")
 
 
-@level(1, "refusals")
+@refusals
 def test_there_are_no_figures_before_the_first_batch(impl, fw, rng):
     weights, batches = problem(rng, [3])
     step, _, _ = make(impl, fw, weights)
@@ -200,7 +208,7 @@ def test_there_are_no_figures_before_the_first_batch(impl, fw, rng):
 # -------------------------------------------------------------------- 2 one update
 
 
-@level(2, "one update", points=2)
+@one_update
 @pytest.mark.parametrize("size, features, classes", [(5, 4, 3), (1, 1, 2), (8, 3, 7)], ids=["usual", "single", "wide"])
 def test_one_batch_moves_the_weights_once(impl, fw, rng, size, features, classes):
     weights, batches = problem(rng, [size], features, classes)
@@ -213,7 +221,7 @@ def test_one_batch_moves_the_weights_once(impl, fw, rng, size, features, classes
 
 
 @pytest.mark.gpu
-@level(2, "one update", points=2)
+@one_update
 def test_the_step_runs_on_the_gpu(impl, gpu, rng):
     weights, batches = problem(rng, [5, 3])
     if gpu.name == "torch":
@@ -233,7 +241,7 @@ def test_the_step_runs_on_the_gpu(impl, gpu, rng):
 # -------------------------------------------------------------------- 3 many updates
 
 
-@level(3, "many updates", points=2)
+@many_updates
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_every_batch_counts_by_its_own_gradient(impl, fw, rng, momentum):
     weights, batches = problem(rng, [4] * 5)
@@ -245,7 +253,7 @@ def test_every_batch_counts_by_its_own_gradient(impl, fw, rng, momentum):
     check_weights(fw, model, expected, "after five batches")
 
 
-@level(3, "many updates", points=2)
+@many_updates
 def test_gradients_that_somebody_left_do_not_count(impl, fw, rng):
     """In PyTorch a weight holds its gradient, and whoever measures something may have left one there."""
     weights, batches = problem(rng, [4, 4])
@@ -258,7 +266,7 @@ def test_gradients_that_somebody_left_do_not_count(impl, fw, rng):
     check_weights(fw, model, by_hand(weights, batches)[2], "after two batches, with gradients left before each")
 
 
-@level(3, "many updates", points=2)
+@many_updates
 def test_the_mode_is_set_at_every_step(impl, fw, rng):
     """Somebody validates between two steps, and leaves the model in evaluation mode."""
     weights, batches = problem(rng, [4, 4, 4])
@@ -269,7 +277,7 @@ def test_the_mode_is_set_at_every_step(impl, fw, rng):
     check_weights(fw, model, by_hand(weights, batches)[2], "after three batches with a validation between them")
 
 
-@level(3, "many updates", points=2)
+@many_updates
 def test_a_new_learning_rate_takes_effect(impl, fw, rng):
     weights, batches = problem(rng, [4, 4, 4])
     step, model, optimizer = make(impl, fw, weights)
@@ -283,7 +291,7 @@ def test_a_new_learning_rate_takes_effect(impl, fw, rng):
 # -------------------------------------------------------------------- 4 metrics
 
 
-@level(4, "metrics", points=2)
+@metrics
 @pytest.mark.parametrize("sizes", [(4, 4, 4), (5, 5, 1), (1, 7), (3,)], ids=["even", "last small", "uneven", "single"])
 def test_every_sample_counts_the_same(impl, fw, rng, sizes):
     weights, batches = problem(rng, sizes)
@@ -294,7 +302,7 @@ def test_every_sample_counts_the_same(impl, fw, rng, sizes):
     check_results(step, losses, right, sizes)  # asking again changes nothing
 
 
-@level(4, "metrics", points=2)
+@metrics
 def test_figures_can_be_read_between_two_batches(impl, fw, rng):
     weights, batches = problem(rng, [3, 3, 3, 3])
     step, _, _ = make(impl, fw, weights)
@@ -304,7 +312,7 @@ def test_figures_can_be_read_between_two_batches(impl, fw, rng):
         check_results(step, losses[: number + 1], right[: number + 1], [3] * (number + 1))
 
 
-@level(4, "metrics", points=2)
+@metrics
 def test_reset_forgets_the_figures_and_nothing_else(impl, fw, rng):
     weights, batches = problem(rng, [4, 2, 5, 3])
     step, model, _ = make(impl, fw, weights, momentum=0.9)
@@ -316,7 +324,7 @@ def test_reset_forgets_the_figures_and_nothing_else(impl, fw, rng):
     check_weights(fw, model, expected, "after four batches with a reset in the middle")
 
 
-@level(4, "metrics", points=2)
+@metrics
 def test_two_steps_keep_figures_of_their_own(impl, fw, rng):
     problems = [problem(rng, [4, 4]), problem(rng, [4, 4])]
     made = [make(impl, fw, weights) for weights, _ in problems]
@@ -332,7 +340,7 @@ def test_two_steps_keep_figures_of_their_own(impl, fw, rng):
 # -------------------------------------------------------------------- 5 no work twice
 
 
-@level(5, "no work twice", points=2)
+@no_work_twice
 @pytest.mark.parametrize("sizes", [(4,) * 8, (8, 8, 3, 5, 7, 1, 2, 6)], ids=["one size", "many sizes"])
 def test_the_model_runs_once_a_batch(impl, fw, rng, sizes):
     """In TensorFlow its Python code runs for the traces alone."""
@@ -348,7 +356,7 @@ def test_the_model_runs_once_a_batch(impl, fw, rng, sizes):
     )
 
 
-@level(5, "no work twice", points=2)
+@no_work_twice
 def test_a_new_learning_rate_or_a_reset_costs_no_trace(impl, fw, rng):
     weights, batches = problem(rng, [4] * 6)
     step, model, optimizer = make(impl, fw, weights)
@@ -363,7 +371,7 @@ def test_a_new_learning_rate_or_a_reset_costs_no_trace(impl, fw, rng):
     )
 
 
-@level(5, "no work twice", points=2)
+@no_work_twice
 def test_nothing_is_kept_or_read_back(impl, fw, rng):
     """In PyTorch: no number is read from the device during a step, and no graph is left after it."""
     if fw.name != "torch":
@@ -400,7 +408,7 @@ def graphs_alive():
 # -------------------------------------------------------------------- 6 frozen and unused weights
 
 
-@level(6, "frozen and unused weights")
+@frozen_unused_weights
 @pytest.mark.parametrize("decay", [0.0, 0.25], ids=["plain", "with decay"])
 def test_frozen_and_unused_weights_stay(impl, fw, rng, decay):
     """An optimizer that decays moves a weight whose gradient is zero; it leaves alone one that has no gradient."""
@@ -412,7 +420,7 @@ def test_frozen_and_unused_weights_stay(impl, fw, rng, decay):
     check_weights(fw, model, by_hand(weights, batches, decay=decay)[2], "after three batches")
 
 
-@level(6, "frozen and unused weights")
+@frozen_unused_weights
 def test_a_frozen_weight_stays_with_the_others_moving_on(impl, fw, rng):
     """b is frozen as well before the first step."""
     weights, batches = problem(rng, [4, 4])
@@ -469,7 +477,7 @@ def trained_on_digits(impl, fw, rng):
     return told, unseen.mean(), baseline
 
 
-@level(7, "digits", points=2)
+@digits_level
 def test_digits_are_learnt(impl, fw, rng):
     """Measured over ten seeds in both frameworks: 0.90 to 0.97 of new digits; always the commonest: 0.13 at most."""
     told, unseen, baseline = trained_on_digits(impl, fw, rng)

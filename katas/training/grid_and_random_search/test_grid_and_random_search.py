@@ -12,6 +12,14 @@ import pytest
 
 from dojo import level
 
+refusals = level(1, "refusals")
+grid = level(2, "the grid")
+random_points = level(3, "random points", points=2)
+logarithmic_axes = level(4, "logarithmic axes")
+seeds = level(5, "seeds")
+budget_table = level(6, "budget and table", points=2)
+random_against_grid = level(7, "random against grid", points=2)
+
 SPACE = {
     "rate": ("log_uniform", 1e-5, 1e-1),
     "decay": ("uniform", -0.5, 2.0),
@@ -50,7 +58,7 @@ def column(points, name):
 # -------------------------------------------------------------------- 1 refusals
 
 
-@level(1, "refusals")
+@refusals
 @pytest.mark.parametrize(
     "axis",
     [
@@ -72,7 +80,7 @@ def test_an_axis_that_cannot_be_drawn_is_refused(impl, fw, axis, count):
         impl.random_points({"fine": ("uniform", 0.0, 1.0), "wrong": axis}, count, seed=0)
 
 
-@level(1, "refusals")
+@refusals
 def test_negative_counts_are_refused(impl, fw):
     with pytest.raises(ValueError):
         impl.random_points(SPACE, -1, seed=0)
@@ -83,7 +91,7 @@ def test_negative_counts_are_refused(impl, fw):
 # -------------------------------------------------------------------- 2 the grid
 
 
-@level(2, "the grid")
+@grid
 @pytest.mark.parametrize("sizes", [(3,), (2, 3), (1, 1), (2, 1, 4), (2, 3, 2, 2)])
 def test_every_combination_once_the_last_axis_fastest(impl, fw, rng, sizes):
     axes = {f"axis {i}": rng.standard_normal(size).tolist() for i, size in enumerate(sizes)}
@@ -96,7 +104,7 @@ def test_every_combination_once_the_last_axis_fastest(impl, fw, rng, sizes):
         assert point == wanted, f"point {number} should be {wanted} and is {point}"
 
 
-@level(2, "the grid")
+@grid
 def test_values_come_out_as_they_went_in(impl, fw):
     values = [32, "adam", None, [64, 64], True, 1e-3]
     found = impl.grid({"anything": values, "one": (7,)})
@@ -105,14 +113,14 @@ def test_values_come_out_as_they_went_in(impl, fw):
         assert same and point["one"] == 7, f"the value {value!r} comes out as {point['anything']!r}"
 
 
-@level(2, "the grid")
+@grid
 def test_an_empty_axis_gives_no_point_and_no_axis_gives_one(impl, fw):
     found = impl.grid({"x": [1, 2], "y": []})
     assert found == [], f"an axis without values should give no point, and gives {found}"
     assert impl.grid({}) == [{}], f"no axis should give one empty point, and gives {impl.grid({})}"
 
 
-@level(2, "the grid")
+@grid
 def test_points_do_not_share_a_dictionary(impl, fw):
     first, second = impl.grid({"x": [1, 2], "y": [3]})
     first["y"] = 0
@@ -122,7 +130,7 @@ def test_points_do_not_share_a_dictionary(impl, fw):
 # -------------------------------------------------------------------- 3 random points
 
 
-@level(3, "random points", points=2)
+@random_points
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_as_many_points_as_asked_with_every_axis(impl, fw, count):
     points = impl.random_points(SPACE, count, seed=3)
@@ -133,7 +141,7 @@ def test_as_many_points_as_asked_with_every_axis(impl, fw, count):
             assert type(point[name]) is kind, f"{name} should be Python's {kind.__name__}, and is {type(point[name])}"
 
 
-@level(3, "random points", points=2)
+@random_points
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.0, 5.0), (100, 101)])
 def test_uniform_numbers_are_uniform(impl, fw, low, high):
     values = column(impl.random_points({"x": ("uniform", low, high)}, COUNT, seed=5), "x")
@@ -141,7 +149,7 @@ def test_uniform_numbers_are_uniform(impl, fw, low, high):
     check_distribution(values, lambda x: (x - low) / (high - low), of=f"uniform from {low} to {high}")
 
 
-@level(3, "random points", points=2)
+@random_points
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (1, 5), (-2, 2), (7, 7)])
 def test_integers_reach_both_ends_equally_often(impl, fw, low, high):
     values = column(impl.random_points({"x": ("integer", low, high)}, COUNT, seed=6), "x")
@@ -149,7 +157,7 @@ def test_integers_reach_both_ends_equally_often(impl, fw, low, high):
     check_equally_likely(values, range(low, high + 1), of=f"integers from {low} to {high}")
 
 
-@level(3, "random points", points=2)
+@random_points
 @pytest.mark.parametrize("options", [["sgd", None, 32, (1, 2)], ("relu", "tanh"), [[64], [64, 64], [8]], [0.5]])
 def test_a_choice_takes_each_option_as_it_is(impl, fw, options):
     values = column(impl.random_points({"x": ("choice", options)}, COUNT, seed=7), "x")
@@ -158,7 +166,7 @@ def test_a_choice_takes_each_option_as_it_is(impl, fw, options):
     check_equally_likely(values, options, of="choice")
 
 
-@level(3, "random points", points=2)
+@random_points
 def test_axes_and_neighbours_are_independent(impl, fw):
     space = dict.fromkeys("abc", ("uniform", 0.0, 1.0))
     points = impl.random_points(space, COUNT, seed=8)
@@ -174,7 +182,7 @@ def test_axes_and_neighbours_are_independent(impl, fw):
 # -------------------------------------------------------------------- 4 logarithmic axes
 
 
-@level(4, "logarithmic axes")
+@logarithmic_axes
 @pytest.mark.parametrize(("low", "high"), [(1e-5, 1e-1), (0.5, 2.0), (1e-300, 1e300), (3, 4000)])
 def test_every_decade_gets_as_many(impl, fw, low, high):
     values = column(impl.random_points({"x": ("log_uniform", low, high)}, COUNT, seed=9), "x")
@@ -183,7 +191,7 @@ def test_every_decade_gets_as_many(impl, fw, low, high):
     check_distribution(values, lambda x: (np.log(x) - math.log(low)) / width, of=f"log_uniform {low:g} to {high:g}")
 
 
-@level(4, "logarithmic axes")
+@logarithmic_axes
 @pytest.mark.parametrize("low", [0.1, 0.3, 1e-4, 7.0])
 def test_rounding_leads_nowhere_outside(impl, fw, low):
     """Between two neighbouring floats: exp(log(x)) need not be x."""
@@ -196,7 +204,7 @@ def test_rounding_leads_nowhere_outside(impl, fw, low):
 # -------------------------------------------------------------------- 5 seeds
 
 
-@level(5, "seeds")
+@seeds
 @pytest.mark.parametrize("seed", [0, 11])
 def test_the_same_seed_gives_the_same_points(impl, fw, seed):
     first = impl.random_points(SPACE, 20, seed)
@@ -206,21 +214,21 @@ def test_the_same_seed_gives_the_same_points(impl, fw, seed):
     assert first == second, f"two calls with the seed {seed} give different points"
 
 
-@level(5, "seeds")
+@seeds
 def test_different_seeds_give_different_points(impl, fw):
     """No two of 20 seeds have a point in common, wherever it stands in the list."""
     rates = {point["rate"] for seed in range(20) for point in impl.random_points(SPACE, 5, seed)}
     assert len(rates) == 100, f"20 seeds, 5 points each, give {len(rates)} different points and not 100"
 
 
-@level(5, "seeds")
+@seeds
 @pytest.mark.parametrize("count", [1, 5, 8])
 def test_more_points_begin_with_the_same(impl, fw, count):
     few, many = impl.random_points(SPACE, count, seed=12), impl.random_points(SPACE, 9, seed=12)
     assert many[:count] == few, f"9 points do not begin with the {count} of the same seed"
 
 
-@level(5, "seeds")
+@seeds
 def test_the_global_generators_are_left_alone(impl, fw):
     kept = random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2]
     impl.random_points(SPACE, 5, seed=13)
@@ -240,7 +248,7 @@ def check_table(table, expected):
         assert type(row["score"]) is float, f"the score in row {number} is no Python float, but {type(row['score'])}"
 
 
-@level(6, "budget and table", points=2)
+@budget_table
 def test_rows_go_from_the_smallest_score_to_the_largest(impl, fw, rng):
     points = [{"x": x} for x in rng.permutation(9).tolist()]
     table = impl.search(lambda point: np.float32((point["x"] - 4) ** 2), points, 100)
@@ -249,7 +257,7 @@ def test_rows_go_from_the_smallest_score_to_the_largest(impl, fw, rng):
     json.dumps(table)
 
 
-@level(6, "budget and table", points=2)
+@budget_table
 @pytest.mark.parametrize("budget", [0, 1, 4])
 def test_no_more_calls_and_no_more_points_than_the_budget(impl, fw, budget):
     calls, endless = [], itertools.count()
@@ -265,7 +273,7 @@ def test_no_more_calls_and_no_more_points_than_the_budget(impl, fw, budget):
     check_table(table, [(x, {"x": x}, -float(x)) for x in reversed(range(budget))])
 
 
-@level(6, "budget and table", points=2)
+@budget_table
 def test_a_point_seen_before_costs_nothing(impl, fw):
     points = [{"x": x, "sizes": [x, x]} for x in (3, 1, 3, 3, 2, 1, 0)]
     table = impl.search(lambda point: point["x"], iter(points), 3)
@@ -273,7 +281,7 @@ def test_a_point_seen_before_costs_nothing(impl, fw):
     check_table(table, [(trial, {"x": x, "sizes": [x, x]}, float(x)) for trial, x in rows])
 
 
-@level(6, "budget and table", points=2)
+@budget_table
 def test_equal_points_may_be_written_differently(impl, fw):
     """Dictionaries are equal whatever the order of their keys, and 1 == 1.0."""
     points = [{"x": 1, "y": 2}, {"y": 2, "x": 1}, {"x": 1.0, "y": 2}, {"x": 2, "y": 1}]
@@ -281,13 +289,13 @@ def test_equal_points_may_be_written_differently(impl, fw):
     check_table(table, [(0, {"x": 1, "y": 2}, 1.0), (1, {"x": 2, "y": 1}, 2.0)])
 
 
-@level(6, "budget and table", points=2)
+@budget_table
 def test_an_empty_point_is_a_point(impl, fw):
     """It is all that a grid without axes has."""
     check_table(impl.search(lambda point: 7, impl.grid({}), 3), [(0, {}, 7.0)])
 
 
-@level(6, "budget and table", points=2)
+@budget_table
 def test_points_that_fail_come_last_and_stop_nobody(impl, fw):
     def objective(point):
         if point["x"] in (1, 5):
@@ -299,7 +307,7 @@ def test_points_that_fail_come_last_and_stop_nobody(impl, fw):
     check_table(table, [(x, {"x": x}, score) for x, score in order])
 
 
-@level(6, "budget and table", points=2)
+@budget_table
 def test_the_table_shows_points_as_they_were(impl, fw):
     def objective(point):
         point["sizes"].append(99)
@@ -310,7 +318,7 @@ def test_the_table_shows_points_as_they_were(impl, fw):
     check_table(table, [(1, {"x": 2, "sizes": [8]}, -2.0), (0, {"x": 1, "sizes": [8]}, -1.0)])
 
 
-@level(6, "budget and table", points=2)
+@budget_table
 def test_the_user_can_still_interrupt(impl, fw):
     """A KeyboardInterrupt is no Exception, and must not be taken for a failed point."""
 
@@ -342,7 +350,7 @@ def best_distances(impl, score):
     return {kind: float(np.mean(values)) for kind, values in found.items()}
 
 
-@level(7, "random against grid", points=2)
+@random_against_grid
 def test_random_beats_the_grid_where_one_axis_matters(impl, fw):
     """Mean distance to the target: 1/12 for three values of the axis, near 1/56 for 27, whatever the other two do."""
     means = best_distances(impl, lambda point, target: (point["a"] - target) ** 2)
@@ -353,7 +361,7 @@ def test_random_beats_the_grid_where_one_axis_matters(impl, fw):
     )
 
 
-@level(7, "random against grid", points=2)
+@random_against_grid
 def test_a_rate_is_found_on_a_logarithmic_axis(impl, fw):
     """Ten draws for a rate whose best power of ten is anywhere from −5 to −1, over 200 seeds; the error in decades."""
     targets, errors = np.random.default_rng(1).uniform(-5, -1, 200).tolist(), {}

@@ -11,6 +11,14 @@ import pytest
 
 from dojo import level
 
+shapes_refusals = level(1, "shapes and refusals")
+steps_powers = level(2, "steps and powers")
+polynomial_cosine = level(3, "polynomial and cosine", points=2)
+warm_restarts = level(4, "warm restarts", points=2)
+one_cycle = level(5, "one cycle", points=2)
+long_runs_fractions = level(6, "long runs, fractions, dtypes")
+whole_curve_once = level(7, "a whole curve at once")
+
 SHAPES = {"scalar": (), "one": (1,), "odd": (7,), "matrix": (2, 5), "empty": (0,)}
 
 
@@ -98,7 +106,7 @@ def torch_rates(scheduler: Callable, count: int, base: float) -> list[float]:
 # -------------------------------------------------------------------- 1 shapes and refusals
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @ALL
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_every_step_has_its_rate(impl, fw, name, shape):
@@ -107,7 +115,7 @@ def test_every_step_has_its_rate(impl, fw, name, shape):
     fw.close(rates, np.full(shape, 0.05 if name == "one_cycle" else 0.5), of=f"{name} at step 0")
 
 
-@level(1, "shapes and refusals")
+@shapes_refusals
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -138,34 +146,34 @@ def test_numbers_that_make_no_schedule_are_refused(impl, fw, name, arguments):
 # -------------------------------------------------------------------- 2 steps and powers
 
 
-@level(2, "steps and powers")
+@steps_powers
 @pytest.mark.parametrize("every", [1, 5, 30, 100])
 @pytest.mark.parametrize("factor", [0.1, 0.75])
 def test_stairs_go_down_after_as_many_steps_as_asked(impl, fw, rng, every, factor):
     check_rates(impl, fw, "step_decay", np.arange(64), rng.uniform(0.1, 1), every, factor)
 
 
-@level(2, "steps and powers")
+@steps_powers
 @pytest.mark.parametrize("over", [1, 3, 64, 2.5])
 @pytest.mark.parametrize("factor", [0.5, 0.95, 1.02])
 def test_an_exponential_falls_at_every_step(impl, fw, rng, over, factor):
     check_rates(impl, fw, "exponential_decay", np.arange(64), rng.uniform(0.1, 1), factor, over)
 
 
-@level(2, "steps and powers")
+@steps_powers
 def test_steps_and_powers_have_defaults(impl, fw):
     check_rates(impl, fw, "step_decay", np.arange(12), 0.5, 4)
     check_rates(impl, fw, "exponential_decay", np.arange(12), 0.5, 0.9)
 
 
-@level(2, "steps and powers")
+@steps_powers
 def test_steps_need_no_order(impl, fw, rng):
     steps = rng.integers(0, 60, (3, 7))
     check_rates(impl, fw, "step_decay", steps, 0.5, 11, 0.5)
     check_rates(impl, fw, "exponential_decay", steps, 0.5, 0.9, 4)
 
 
-@level(2, "steps and powers", autograd=True)
+@steps_powers(autograd=True)
 def test_steps_and_powers_are_the_official_ones(impl, fw):
     steps = np.arange(50)
     if fw.name == "torch":
@@ -186,34 +194,34 @@ def test_steps_and_powers_are_the_official_ones(impl, fw):
 # -------------------------------------------------------------------- 3 polynomial and cosine
 
 
-@level(3, "polynomial and cosine", points=2)
+@polynomial_cosine
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0, 3.0])
 @pytest.mark.parametrize("end", [0.0, 0.08])
 def test_a_polynomial_ends_where_it_should_and_stays(impl, fw, rng, power, end):
     check_rates(impl, fw, "polynomial_decay", np.arange(60), rng.uniform(0.1, 1), 41, end, power)
 
 
-@level(3, "polynomial and cosine", points=2)
+@polynomial_cosine
 @pytest.mark.parametrize("end", [0.0, 0.08])
 @pytest.mark.parametrize("total", [1, 2, 41, 100])
 def test_half_a_cosine_ends_where_it_should_and_stays(impl, fw, rng, end, total):
     check_rates(impl, fw, "cosine_annealing", np.arange(90), rng.uniform(0.1, 1), total, end)
 
 
-@level(3, "polynomial and cosine", points=2)
+@polynomial_cosine
 def test_polynomial_and_cosine_have_defaults(impl, fw):
     check_rates(impl, fw, "polynomial_decay", np.arange(12), 0.5, 9)
     check_rates(impl, fw, "cosine_annealing", np.arange(12), 0.5, 9)
 
 
-@level(3, "polynomial and cosine", points=2)
+@polynomial_cosine
 @pytest.mark.parametrize("name", ["polynomial_decay", "cosine_annealing"])
 def test_a_schedule_may_rise(impl, fw, name):
     """From a small rate to a large one: a warm-up."""
     check_rates(impl, fw, name, np.arange(30), 0.0, 20, 0.5)
 
 
-@level(3, "polynomial and cosine", points=2, autograd=True)
+@polynomial_cosine(autograd=True)
 def test_polynomial_and_cosine_are_the_official_ones(impl, fw):
     if fw.name == "torch":
         from torch.optim.lr_scheduler import CosineAnnealingLR, PolynomialLR
@@ -240,7 +248,7 @@ def noise_left(rates):
     return square
 
 
-@level(3, "polynomial and cosine", points=2)
+@polynomial_cosine
 def test_falling_rates_let_the_noise_settle(impl, fw):
     """Descent on θ²/2 with noisy gradients: a constant rate r stops at r / (2 − r), whatever the number of steps."""
     steps = np.arange(200)
@@ -254,19 +262,19 @@ def test_falling_rates_let_the_noise_settle(impl, fw):
 # -------------------------------------------------------------------- 4 warm restarts
 
 
-@level(4, "warm restarts", points=2)
+@warm_restarts
 @pytest.mark.parametrize("growth", [1, 2, 3])
 @pytest.mark.parametrize("first", [1, 4, 7])
 def test_each_cycle_begins_at_the_top(impl, fw, rng, first, growth):
     check_rates(impl, fw, "warm_restarts", np.arange(100), rng.uniform(0.1, 1), first, growth, 0.03)
 
 
-@level(4, "warm restarts", points=2)
+@warm_restarts
 def test_cycles_have_defaults(impl, fw):
     check_rates(impl, fw, "warm_restarts", np.arange(20), 0.5, 6)
 
 
-@level(4, "warm restarts", points=2)
+@warm_restarts
 @pytest.mark.parametrize("growth", [2, 3, 5, 10])
 @pytest.mark.parametrize("first", [1, 10, 49])
 def test_a_cycle_begins_on_its_very_step(impl, fw, first, growth):
@@ -276,12 +284,12 @@ def test_a_cycle_begins_on_its_very_step(impl, fw, first, growth):
     check_rates(impl, fw, "warm_restarts", steps, 0.5, first, growth)
 
 
-@level(4, "warm restarts", points=2)
+@warm_restarts
 def test_cycles_in_a_matrix_of_steps(impl, fw, rng):
     check_rates(impl, fw, "warm_restarts", rng.integers(0, 200, (3, 2, 5)), 0.5, 3, 2, 0.1)
 
 
-@level(4, "warm restarts", points=2, autograd=True)
+@warm_restarts(autograd=True)
 @pytest.mark.parametrize("growth", [1, 2])
 def test_restarts_are_the_official_ones(impl, fw, growth):
     if fw.name == "torch":
@@ -303,26 +311,26 @@ def test_restarts_are_the_official_ones(impl, fw, growth):
 # -------------------------------------------------------------------- 5 one cycle
 
 
-@level(5, "one cycle", points=2)
+@one_cycle
 @pytest.mark.parametrize("total", [10, 41, 100])
 @pytest.mark.parametrize("warmup", [0.2, 0.3, 0.75])
 def test_one_way_up_and_one_way_down(impl, fw, rng, total, warmup):
     check_rates(impl, fw, "one_cycle", np.arange(total + 5), rng.uniform(0.1, 1), total, warmup, 10.0, 20.0)
 
 
-@level(5, "one cycle", points=2)
+@one_cycle
 def test_one_cycle_has_defaults(impl, fw):
     check_rates(impl, fw, "one_cycle", np.arange(60.0), 0.5, 50, dtype="float64")
 
 
-@level(5, "one cycle", points=2)
+@one_cycle
 def test_the_top_and_the_end_are_where_the_formula_says(impl, fw):
     """Step warmup · total − 1 is whole here; the last step is total − 1."""
     rates = impl.one_cycle(fw.array(np.array([0, 9, 39, 40, 41, 1000])), 0.8, 40, 0.25, 16.0, 10.0)
     fw.close(rates, np.array([0.05, 0.8, 0.005, 0.005, 0.005, 0.005]), of="one_cycle at its corners", atol=1e-6)
 
 
-@level(5, "one cycle", points=2, autograd=True)
+@one_cycle(autograd=True)
 def test_one_cycle_is_the_official_one(impl, fw):
     """Of torch; Keras has only its halves, and CosineDecay is each of them."""
     steps = np.arange(41)
@@ -345,7 +353,7 @@ def test_one_cycle_is_the_official_one(impl, fw):
 # -------------------------------------------------------------------- 6 long runs, fractions, dtypes
 
 
-@level(6, "long runs, fractions, dtypes")
+@long_runs_fractions
 @pytest.mark.parametrize(
     ("name", "start", "arguments"),
     [
@@ -365,25 +373,25 @@ def test_large_steps_count_exactly(impl, fw, name, start, arguments):
     check_rates(impl, fw, name, np.arange(start, start + 6), *arguments)
 
 
-@level(6, "long runs, fractions, dtypes")
+@long_runs_fractions
 @ALL
 def test_a_step_may_be_a_fraction(impl, fw, rng, name):
     check_rates(impl, fw, name, rng.uniform(0, 50, 40), *USUAL[name])
 
 
-@level(6, "long runs, fractions, dtypes")
+@long_runs_fractions
 @ALL
 def test_float64_steps_have_float64_rates(impl, fw, rng, name):
     check_rates(impl, fw, name, rng.uniform(0, 50, 40), *USUAL[name], dtype="float64")
 
 
-@level(6, "long runs, fractions, dtypes")
+@long_runs_fractions
 @ALL
 def test_float16_steps_have_float16_rates(impl, fw, name):
     check_rates(impl, fw, name, np.arange(0, 10, 0.5), *USUAL[name], dtype="float16")
 
 
-@level(6, "long runs, fractions, dtypes")
+@long_runs_fractions
 @ALL
 def test_small_integer_dtypes_do_not_overflow(impl, fw, name):
     for dtype in ("int32", "uint8"):
@@ -395,7 +403,7 @@ def test_small_integer_dtypes_do_not_overflow(impl, fw, name):
 # -------------------------------------------------------------------- 7 a whole curve at once
 
 
-@level(7, "a whole curve at once")
+@whole_curve_once
 @ALL
 def test_as_much_work_for_a_thousand_steps_as_for_two(impl, fw, name):
     def work(steps):
@@ -405,7 +413,7 @@ def test_as_much_work_for_a_thousand_steps_as_for_two(impl, fw, name):
     assert many <= few, f"{name} takes {many} operations for 1000 steps, and {few} for two"
 
 
-@level(7, "a whole curve at once")
+@whole_curve_once
 def test_one_step_at_a_time_without_knowing_it(impl, fw):
     """In TensorFlow inside a compiled function, where the step has no value when the function runs."""
 
@@ -422,7 +430,7 @@ def test_one_step_at_a_time_without_knowing_it(impl, fw):
 
 
 @pytest.mark.gpu
-@level(7, "a whole curve at once")
+@whole_curve_once
 @ALL
 def test_the_rates_stay_on_the_gpu(impl, gpu, name):
     steps = np.arange(60)

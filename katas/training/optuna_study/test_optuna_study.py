@@ -22,6 +22,14 @@ from sklearn.datasets import load_digits
 
 from dojo import level
 
+space_level = level(1, "the space")
+network = level(2, "the network")
+objective_level = level(3, "the objective", points=2)
+bad_trials_stopped = level(4, "bad trials stopped", points=2)
+study_level = level(5, "the study", points=2)
+kill_go = level(6, "kill and go on", points=3)
+digits_level = level(7, "digits", points=2)
+
 WIDTH = IntDistribution(8, 64, log=True)
 OTHERS = {"rate": FloatDistribution(1e-4, 1e-1, log=True), "batch": CategoricalDistribution([32, 64, 128])}
 
@@ -59,7 +67,7 @@ def digits(fw, *sizes):
 # -------------------------------------------------------------------- 1 the space
 
 
-@level(1, "the space")
+@space_level
 @pytest.mark.parametrize("widths", [[8], [64, 9], [20, 11, 33]], ids=["one", "two", "three"])
 def test_only_the_layers_that_there_are_get_a_width(impl, fw, widths):
     """A trial that draws any other name has no value for it, and Optuna says so."""
@@ -89,7 +97,7 @@ def outputs_by_hand(fw, model, widths, images):
     return hidden
 
 
-@level(2, "the network")
+@network
 @pytest.mark.parametrize("widths", [[9], [21, 8], [12, 33, 7]], ids=["one", "two", "three"])
 def test_dense_layers_with_a_relu_between(impl, fw, rng, widths):
     images = 3 * rng.standard_normal((5, 64))
@@ -101,7 +109,7 @@ def test_dense_layers_with_a_relu_between(impl, fw, rng, widths):
 # -------------------------------------------------------------------- 3 the objective
 
 
-@level(3, "the objective", points=2)
+@objective_level
 @pytest.mark.parametrize("epochs", [0, -1])
 def test_no_epochs_are_refused_before_any_trial(impl, fw, epochs):
     train, validation = digits(fw, 10, 10)
@@ -110,7 +118,7 @@ def test_no_epochs_are_refused_before_any_trial(impl, fw, epochs):
     impl.make_objective(train, validation, 1)  # is fine
 
 
-@level(3, "the objective", points=2)
+@objective_level
 def test_each_epoch_reports_its_accuracy_and_asks(impl, fw):
     train, validation = digits(fw, 150, 70)
     trial = Recorder(point([16], 0.01, 64))
@@ -182,7 +190,7 @@ def batches_and_start(impl, fw, rng, monkeypatch, epochs, seed=0):
     return batches, starts[0]
 
 
-@level(3, "the objective", points=2)
+@objective_level
 def test_an_epoch_goes_once_over_all_images_in_batches(impl, fw, rng, monkeypatch):
     """Two epochs over 70 images, in batches of 32."""
     batches, _ = batches_and_start(impl, fw, rng, monkeypatch, epochs=2)
@@ -195,7 +203,7 @@ def test_an_epoch_goes_once_over_all_images_in_batches(impl, fw, rng, monkeypatc
     assert epochs[0] != epochs[1], "both epochs see the images in the same order"
 
 
-@level(3, "the objective", points=2)
+@objective_level
 def test_it_learns_from_one_set_and_is_judged_on_the_other(impl, fw):
     """In the validation set each label is one too large: the more digits are learnt, the fewer are right there."""
     train, (images, labels) = digits(fw, 600, 200)
@@ -208,7 +216,7 @@ def test_it_learns_from_one_set_and_is_judged_on_the_other(impl, fw):
     assert wrong == last, f"reported are {trial.reported}, returned is {wrong}: not the last"
 
 
-@level(3, "the objective", points=2)
+@objective_level
 def test_rate_and_batch_size_are_those_of_the_trial(impl, fw):
     """After two epochs: ten times the rate has learnt more, and so have four times as many steps."""
     objective = impl.make_objective(*digits(fw, 600, 200), epochs=2)
@@ -219,7 +227,7 @@ def test_rate_and_batch_size_are_those_of_the_trial(impl, fw):
     assert usual > few + 0.1, f"two epochs in batches of 128 give {few:.3f}, in batches of 32 {usual:.3f}"
 
 
-@level(3, "the objective", points=2)
+@objective_level
 def test_a_trial_depends_on_its_point_and_the_seed_alone(impl, fw, monkeypatch):
     built, make_model = [], impl.make_model
     monkeypatch.setattr(impl, "make_model", lambda widths: built.append(list(widths)) or make_model(widths))
@@ -240,7 +248,7 @@ def test_a_trial_depends_on_its_point_and_the_seed_alone(impl, fw, monkeypatch):
     assert any(other != first for other in others), f"four seeds give the same accuracies {first}"
 
 
-@level(3, "the objective", points=2)
+@objective_level
 def test_another_seed_gives_another_start_and_another_order(impl, fw, rng, monkeypatch):
     found = [batches_and_start(impl, fw, rng, monkeypatch, epochs=1, seed=seed) for seed in (0, 1)]
     (batches, start), (other_batches, other_start) = found
@@ -251,7 +259,7 @@ def test_another_seed_gives_another_start_and_another_order(impl, fw, rng, monke
 # -------------------------------------------------------------------- 4 bad trials stopped
 
 
-@level(4, "bad trials stopped", points=2)
+@bad_trials_stopped
 def test_the_objective_stops_when_the_trial_says_so(impl, fw):
     trial = Recorder(point([8], 0.01, 64), stop_after=1)
     with pytest.raises(optuna.TrialPruned):
@@ -259,7 +267,7 @@ def test_the_objective_stops_when_the_trial_says_so(impl, fw):
     assert trial.events == ["report 0", "ask", "report 1", "ask"], f"told to stop after epoch 1, it does {trial.events}"
 
 
-@level(4, "bad trials stopped", points=2)
+@bad_trials_stopped
 def test_the_median_rule(impl, fw):
     """Each trial reports its own level at three steps, and the last rises above all at a step that it never reaches."""
     levels = [0.9, 0.8, 0.7, 0.6, 0.1, 0.95, 0.72, 0.85, 0.0]
@@ -291,14 +299,14 @@ def parabola(trial):
     return 1 - (trial.suggest_float("x", 0, 1) - 0.3) ** 2
 
 
-@level(5, "the study", points=2)
+@study_level
 @pytest.mark.parametrize("trials", [0, -1])
 def test_no_trials_are_refused(impl, fw, trials):
     with pytest.raises(ValueError):
         impl.run_study(parabola, None, trials)
 
 
-@level(5, "the study", points=2)
+@study_level
 def test_the_largest_value_is_the_best(impl, fw):
     optuna.logging.set_verbosity(optuna.logging.INFO)
     study = impl.run_study(parabola, None, 6)
@@ -311,21 +319,21 @@ def test_the_largest_value_is_the_best(impl, fw):
     assert impl.summary(study) == expected, f"the summary should be {expected}, yours is {impl.summary(study)}"
 
 
-@level(5, "the study", points=2)
+@study_level
 def test_the_seed_is_zero_unless_told(impl, fw):
     for name in ("make_objective", "run_study"):
         found = signature(getattr(impl, name)).parameters["seed"].default
         assert found == 0, f"the seed of {name} should be 0 by default, and is {found}"
 
 
-@level(5, "the study", points=2)
+@study_level
 def test_the_seed_decides_the_points(impl, fw):
     points = [[t.params["x"] for t in impl.run_study(parabola, None, 12, seed=seed).trials] for seed in (3, 3, 4)]
     assert points[0] == points[1], "two new studies with the same seed try different points"
     assert points[0] != points[2], "studies with different seeds try the same points"
 
 
-@level(5, "the study", points=2)
+@study_level
 def test_a_pruned_trial_is_never_the_best(impl, fw):
     study = optuna.create_study(direction="maximize")
     space = {"x": FloatDistribution(0, 1)}
@@ -396,7 +404,7 @@ def name():
     return f"study {uuid.uuid4()}"
 
 
-@level(6, "kill and go on", points=3)
+@kill_go
 def test_after_a_kill_it_goes_on(impl, storage, name):
     """The process dies in its fourth trial. Seven are asked for: three are there, and four are missing."""
     if "fork" not in multiprocessing.get_all_start_methods():
@@ -428,7 +436,7 @@ def test_after_a_kill_it_goes_on(impl, storage, name):
     check_points_differ([row for row in after if row[1] != "FAIL"])
 
 
-@level(6, "kill and go on", points=3)
+@kill_go
 def test_what_has_finished_is_counted_across_calls(impl, storage, name):
     """Three trials; the same again, which is nothing; one more; and a study beside it that begins anew."""
     calls = []
@@ -446,7 +454,7 @@ def test_what_has_finished_is_counted_across_calls(impl, storage, name):
     assert len(stored(storage, name)) == 4, f"the first study had 4 trials, and now has {len(stored(storage, name))}"
 
 
-@level(6, "kill and go on", points=3)
+@kill_go
 def test_a_dead_trial_is_marked_where_nothing_is_missing_too(impl, storage, name):
     """A study of two trials, and a third one that somebody began, and left."""
     study = impl.run_study(counted([]), storage, 2, name=name)
@@ -458,7 +466,7 @@ def test_a_dead_trial_is_marked_where_nothing_is_missing_too(impl, storage, name
     assert states == ["COMPLETE", "PRUNED", "FAIL"], f"the third trial is dead: FAIL; the states are {states}"
 
 
-@level(6, "kill and go on", points=3)
+@kill_go
 def test_an_error_comes_out_and_a_later_call_goes_on(impl, storage, name):
     calls = []
     with pytest.raises(ZeroDivisionError):
@@ -489,7 +497,7 @@ def stopped_by_hand(curves, epochs):
 
 
 @pytest.mark.timeout(60)  # TensorFlow traces a step for each trial
-@level(7, "digits", points=2)
+@digits_level
 def test_the_best_parameters_hold_on_images_that_no_trial_has_seen(impl, fw):
     train, validation, test = digits(fw, 600, 400, 797)
     trials, epochs = 8, 3

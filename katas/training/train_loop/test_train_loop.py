@@ -7,6 +7,15 @@ import pytest
 
 from dojo import level
 
+refusals = level(1, "refusals")
+loop = level(2, "the loop", points=3)
+uneven_batches = level(3, "uneven batches")
+two_modes = level(4, "two modes", points=2)
+best_weights = level(5, "the best weights", points=3)
+diverged = level(6, "diverged")
+progress_bar = level(7, "progress bar")
+real_data = level(8, "real data", points=2)
+
 RATE = 0.125  # of the gradient descent in all levels but the last
 
 
@@ -176,14 +185,14 @@ def check_weights(fw, model, expected, when):
 # -------------------------------------------------------------------- 1 refusals
 
 
-@level(1, "refusals")
+@refusals
 @pytest.mark.parametrize("epochs", [0, -1])
 def test_fewer_than_one_epoch_is_refused(impl, fw, rng, epochs):
     with pytest.raises(ValueError):
         run(impl, fw, *problem(rng), epochs)
 
 
-@level(1, "refusals")
+@refusals
 @pytest.mark.parametrize("empty", ["training", "validation"])
 def test_an_empty_set_is_refused(impl, fw, rng, empty):
     weights, batches, validation = problem(rng)
@@ -191,14 +200,14 @@ def test_an_empty_set_is_refused(impl, fw, rng, empty):
         run(impl, fw, weights, *(([], validation) if empty == "training" else (batches, [])), 1)
 
 
-@level(1, "refusals")
+@refusals
 def test_nothing_cannot_be_evaluated(impl, fw, rng):
     model, _ = model_of(fw, problem(rng)[0])
     with pytest.raises(ValueError):
         impl.evaluate(model, loss_of(fw), [])
 
 
-@level(1, "refusals")
+@refusals
 def test_the_history_holds_plain_numbers(impl, fw, rng):
     """A tensor would keep its graph and its device memory alive."""
     history, _, _ = run(impl, fw, *problem(rng), 2)
@@ -212,7 +221,7 @@ def test_the_history_holds_plain_numbers(impl, fw, rng):
 # -------------------------------------------------------------------- 2 the loop
 
 
-@level(2, "the loop", points=3)
+@loop
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_every_batch_updates_the_weights(impl, fw, rng, epochs):
     weights, batches, validation = problem(rng)
@@ -222,7 +231,7 @@ def test_every_batch_updates_the_weights(impl, fw, rng, epochs):
     check_weights(fw, model, kept[best], f"after {epochs} epochs")
 
 
-@level(2, "the loop", points=3)
+@loop
 def test_each_batch_is_taken_once_an_epoch(impl, fw, rng):
     weights, batches, validation = problem(rng)
     training, held_out = Batches(fw, batches), Batches(fw, validation)
@@ -233,7 +242,7 @@ def test_each_batch_is_taken_once_an_epoch(impl, fw, rng):
         assert part.taken == 3 * size, f"{part.taken} {name} batches were taken in 3 epochs of {size}"
 
 
-@level(2, "the loop", points=3)
+@loop
 def test_evaluation_is_the_mean_loss(impl, fw, rng):
     weights, _, validation = problem(rng)
     model, _ = model_of(fw, weights)
@@ -244,7 +253,7 @@ def test_evaluation_is_the_mean_loss(impl, fw, rng):
 
 
 @pytest.mark.gpu
-@level(2, "the loop", points=3)
+@loop
 def test_the_loop_runs_on_the_gpu(impl, gpu, rng):
     weights, batches, validation = problem(rng)
     if gpu.name == "torch":
@@ -263,7 +272,7 @@ def test_the_loop_runs_on_the_gpu(impl, gpu, rng):
 # -------------------------------------------------------------------- 3 uneven batches
 
 
-@level(3, "uneven batches")
+@uneven_batches
 @pytest.mark.parametrize("sizes", [(4, 4, 1), (1, 5), (3,)], ids=["last smaller", "last larger", "single"])
 def test_every_sample_of_training_counts_the_same(impl, fw, rng, sizes):
     weights, batches, validation = problem(rng, sizes)
@@ -273,7 +282,7 @@ def test_every_sample_of_training_counts_the_same(impl, fw, rng, sizes):
     check_weights(fw, model, kept[best], "after 2 epochs")
 
 
-@level(3, "uneven batches")
+@uneven_batches
 @pytest.mark.parametrize("sizes", [(5, 5, 1), (1, 7), (1,)], ids=["last smaller", "last larger", "single"])
 def test_every_sample_of_validation_counts_the_same(impl, fw, rng, sizes):
     weights, _, validation = problem(rng, val_sizes=sizes)
@@ -285,7 +294,7 @@ def test_every_sample_of_validation_counts_the_same(impl, fw, rng, sizes):
 # -------------------------------------------------------------------- 4 two modes
 
 
-@level(4, "two modes", points=2)
+@two_modes
 def test_training_and_validation_have_their_modes(impl, fw, rng):
     """The model's outputs are shifted in training mode, which shows in the losses of every epoch."""
     weights, batches, validation = problem(rng, (4, 3))
@@ -295,7 +304,7 @@ def test_training_and_validation_have_their_modes(impl, fw, rng):
     check_weights(fw, model, kept[best], "after 3 epochs")
 
 
-@level(4, "two modes", points=2)
+@two_modes
 def test_evaluation_sets_its_own_mode(impl, fw, rng):
     weights, _, validation = problem(rng)
     model, _ = model_of(fw, weights, shift=0.5, moving=True)
@@ -306,7 +315,7 @@ def test_evaluation_sets_its_own_mode(impl, fw, rng):
     check_weights(fw, model, weights, "after evaluation")
 
 
-@level(4, "two modes", points=2)
+@two_modes
 def test_nothing_is_recorded_in_evaluation(impl, fw, rng):
     weights, batches, validation = problem(rng)
     _, model, recorded = run(impl, fw, weights, batches, validation, 2)
@@ -324,7 +333,7 @@ def test_nothing_is_recorded_in_evaluation(impl, fw, rng):
         assert still_on, "evaluate switched the recording of gradients off for its caller too"
 
 
-@level(4, "two modes", points=2)
+@two_modes
 def test_validation_leaves_what_the_model_tracks_alone(impl, fw, rng):
     """The centre moves in training mode only."""
     weights, batches, validation = problem(rng)
@@ -348,7 +357,7 @@ def passing_by(rng, moving=False):
     return weights, batches, validation
 
 
-@level(5, "the best weights", points=3)
+@best_weights
 @pytest.mark.parametrize("moving", [False, True], ids=["parameters", "all weights"])
 def test_the_weights_of_the_best_epoch_are_restored(impl, fw, rng, moving):
     weights, batches, validation = passing_by(rng, moving)
@@ -361,7 +370,7 @@ def test_the_weights_of_the_best_epoch_are_restored(impl, fw, rng, moving):
     check_weights(fw, model, kept[best], f"after 6 epochs, of which {best} was the best,")
 
 
-@level(5, "the best weights", points=3)
+@best_weights
 def test_a_last_epoch_can_be_the_best(impl, fw, rng):
     weights, batches, validation = passing_by(rng)
     _, kept, best = by_hand(weights, batches, validation, 6)
@@ -370,7 +379,7 @@ def test_a_last_epoch_can_be_the_best(impl, fw, rng):
     check_weights(fw, model, kept[best], "whose last epoch was the best")
 
 
-@level(5, "the best weights", points=3)
+@best_weights
 def test_of_equal_epochs_the_first_is_the_best(impl, fw, rng):
     """The loss does not look at the outputs, so it never changes."""
     weights, batches, validation = problem(rng)
@@ -387,7 +396,7 @@ def test_of_equal_epochs_the_first_is_the_best(impl, fw, rng):
 # -------------------------------------------------------------------- 6 diverged
 
 
-@level(6, "diverged")
+@diverged
 def test_an_epoch_without_a_number_is_never_the_best(impl, fw, rng):
     """Inputs so large that every step overshoots: the losses grow to inf and then become nan."""
     weights, batches, validation = problem(rng, (4, 4))
@@ -402,7 +411,7 @@ def test_an_epoch_without_a_number_is_never_the_best(impl, fw, rng):
         fw.close(actual, right, of=f"{name} of the first epoch", rtol=1e-3)
 
 
-@level(6, "diverged")
+@diverged
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_without_a_best_epoch_the_last_weights_stay(impl, fw, rng, value):
     weights, batches, validation = problem(rng)
@@ -418,7 +427,7 @@ def test_without_a_best_epoch_the_last_weights_stay(impl, fw, rng, value):
 # -------------------------------------------------------------------- 7 progress bar
 
 
-@level(7, "progress bar")
+@progress_bar
 def test_the_bar_counts_epochs_and_shows_both_numbers(impl, fw, rng, capsys):
     weights, batches, validation = problem(rng, (4, 4))
     expected, _, _ = by_hand(weights, batches, validation, 5)
@@ -438,7 +447,7 @@ def test_the_bar_counts_epochs_and_shows_both_numbers(impl, fw, rng, capsys):
         )
 
 
-@level(7, "progress bar")
+@progress_bar
 @pytest.mark.parametrize("options", [{}, {"progress": False}], ids=["by default", "when refused"])
 def test_without_progress_nothing_is_printed(impl, fw, rng, capsys, options):
     capsys.readouterr()
@@ -490,7 +499,7 @@ def loader(fw, images, classes, batch, shuffled=False):
     return (samples.shuffle(len(images)) if shuffled else samples).batch(batch)
 
 
-@level(8, "real data", points=2)
+@real_data
 def test_a_network_keeps_what_it_learnt_before_it_learnt_by_heart(impl, fw, rng):
     """With wrong labels to learn by heart the last epoch is worse than the best: the loop must return the best."""
     training, validation, unseen = digits(rng)

@@ -7,6 +7,13 @@ import pytest
 
 from dojo import level
 
+net_level = level(1, "the net", points=2)
+start = level(2, "the start")
+gradient_norms = level(3, "gradient norms", points=3)
+report = level(4, "the report", points=2)
+remedies_measured = level(5, "remedies measured", points=2)
+learns = level(6, "learns", points=2)
+
 NETS = {  # what the net is called in this file, and its options
     "sigmoid": {},
     "relu": {"activation": "relu"},
@@ -118,7 +125,7 @@ def check_norms(found, expected):
 # -------------------------------------------------------------------- 1 the net
 
 
-@level(1, "the net", points=2)
+@net_level
 @every_net
 @pytest.mark.parametrize("depth", [1, 3])
 def test_the_logits_are_those_of_the_formula(impl, fw, rng, options, depth):
@@ -135,7 +142,7 @@ def test_the_logits_are_those_of_the_formula(impl, fw, rng, options, depth):
         )
 
 
-@level(1, "the net", points=2)
+@net_level
 def test_without_further_word_the_net_is_in_evaluation_mode(impl, fw, rng):
     """In PyTorch the mode belongs to the net, and it is set here."""
     x, labels = problem(rng)
@@ -145,7 +152,7 @@ def test_without_further_word_the_net_is_in_evaluation_mode(impl, fw, rng):
     fw.close(logits, expected, of="logits in evaluation mode", rtol=1e-3, atol=1e-4)
 
 
-@level(1, "the net", points=2)
+@net_level
 def test_a_layer_as_wide_as_its_input_is_still_the_first(impl, fw, rng):
     x, labels = problem(rng, features=6)
     net = filled(impl, fw, rng, 6, 6, 2, 3, residual=True)
@@ -153,7 +160,7 @@ def test_a_layer_as_wide_as_its_input_is_still_the_first(impl, fw, rng):
     fw.close(fw.call(net, fw.array(x)), expected, of="logits", rtol=1e-3, atol=1e-4)
 
 
-@level(1, "the net", points=2)
+@net_level
 @pytest.mark.parametrize("wrong", [{"activation": "cube"}, {"depth": 0}], ids=["activation", "depth"])
 def test_what_is_no_net_is_refused(impl, fw, wrong):
     with pytest.raises(ValueError):
@@ -161,7 +168,7 @@ def test_what_is_no_net_is_refused(impl, fw, wrong):
 
 
 @pytest.mark.gpu
-@level(1, "the net", points=2)
+@net_level
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     x, labels = problem(rng)
     net = impl.DeepNet(5, 6, 3, 3, **NETS["everything"])
@@ -177,7 +184,7 @@ def test_the_work_stays_on_the_gpu(impl, gpu, rng):
 # -------------------------------------------------------------------- 2 the start
 
 
-@level(2, "the start")
+@start
 @pytest.mark.parametrize(
     ("options", "gain"),
     [({}, 1), ({"activation": "relu"}, math.sqrt(2)), ({"gain": 3.0}, 3), ({"activation": "relu", "gain": 1.0}, 1)],
@@ -197,7 +204,7 @@ def test_weights_start_as_strong_as_asked(impl, fw, options, gain):
         assert not layer["bias"].any(), f"the biases of {name} do not start at 0"
 
 
-@level(2, "the start")
+@start
 def test_no_two_layers_start_alike(impl, fw):
     hidden = weights_of(fw, make(impl, fw, 4, 4, 3, 2))["hidden"]
     same = [index for index in (1, 2) if np.allclose(hidden[index]["kernel"], hidden[0]["kernel"])]
@@ -207,7 +214,7 @@ def test_no_two_layers_start_alike(impl, fw):
 # -------------------------------------------------------------------- 3 gradient norms
 
 
-@level(3, "gradient norms", points=3)
+@gradient_norms
 @every_net
 @pytest.mark.parametrize("depth", [1, 3])
 def test_the_norms_are_those_of_the_chain_rule(impl, fw, rng, options, depth):
@@ -217,7 +224,7 @@ def test_the_norms_are_those_of_the_chain_rule(impl, fw, rng, options, depth):
     check_norms(impl.gradient_norms(net, fw.array(x), fw.array(labels)), expected)
 
 
-@level(3, "gradient norms", points=3)
+@gradient_norms
 def test_large_logits_do_no_harm(impl, fw, rng):
     x, labels = problem(rng)
     net = filled(impl, fw, rng, 5, 6, 2, 3, activation="relu")
@@ -225,7 +232,7 @@ def test_large_logits_do_no_harm(impl, fw, rng):
     check_norms(impl.gradient_norms(net, fw.array(x * 300), fw.array(labels)), expected)
 
 
-@level(3, "gradient norms", points=3)
+@gradient_norms
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 def test_to_measure_changes_nothing(impl, fw, rng, training):
     """The mode and `.grad` are PyTorch's alone; the weights and the running statistics are everybody's."""
@@ -253,7 +260,7 @@ def test_to_measure_changes_nothing(impl, fw, rng, training):
 # -------------------------------------------------------------------- 4 the report
 
 
-@level(4, "the report", points=2)
+@report
 @pytest.mark.parametrize(
     ("norms", "factor", "expected"),
     [
@@ -273,7 +280,7 @@ def test_the_layer_is_the_first_out_of_bounds_from_the_end(impl, fw, norms, fact
     assert tuple(told) == expected, f"report({norms}, factor={factor:g}) should be {expected}, and is {told}"
 
 
-@level(4, "the report", points=2)
+@report
 @pytest.mark.parametrize(
     ("norms", "expected"),
     [
@@ -291,14 +298,14 @@ def test_zeros_and_what_is_not_finite_are_out_of_bounds(impl, fw, norms, expecte
     assert tuple(told) == expected, f"report({norms}) should be {expected}, and is {told}"
 
 
-@level(4, "the report", points=2)
+@report
 def test_by_default_the_factor_is_a_thousand(impl, fw):
     for norms, expected in (([1 / 999, 1.0], ("healthy", None)), ([1 / 1001, 1.0], ("vanishing", 0))):
         told = impl.report(norms)
         assert tuple(told) == expected, f"report({norms}) should be {expected}, and is {told}"
 
 
-@level(4, "the report", points=2)
+@report
 @pytest.mark.parametrize(("norms", "factor"), [([], 10.0), ([1.0], 1.0), ([1.0], 0.5)], ids=["none", "one", "half"])
 def test_no_norms_and_a_factor_of_one_or_less_are_refused(impl, fw, norms, factor):
     with pytest.raises(ValueError):
@@ -322,7 +329,7 @@ def measured(impl, fw, **options):
     return impl.gradient_norms(make(impl, fw, 64, 32, 20, 10, **options), fw.array(x), fw.array(labels))
 
 
-@level(5, "remedies measured", points=2)
+@remedies_measured
 def test_twenty_sigmoids_lose_the_gradient(impl, fw):
     """Over ten seeds and both frameworks: 1.3e-12 to 5.3e-12 of it is left, and the report names layer 13 or 14."""
     norms = measured(impl, fw)
@@ -336,7 +343,7 @@ def test_twenty_sigmoids_lose_the_gradient(impl, fw):
     )
 
 
-@level(5, "remedies measured", points=2)
+@remedies_measured
 @pytest.mark.parametrize("name", ["relu", "norm", "residual"])
 def test_each_remedy_brings_the_gradient_to_the_first_layer(impl, fw, name):
     """Over ten seeds and both frameworks: 0.4 to 2.4 times the last layer's with the ReLU, 1.1 to 2.8 with the norm,
@@ -349,7 +356,7 @@ def test_each_remedy_brings_the_gradient_to_the_first_layer(impl, fw, name):
     assert impl.report(norms) == ("healthy", None), f"the report is {impl.report(norms)}"
 
 
-@level(5, "remedies measured", points=2)
+@remedies_measured
 def test_the_relu_needs_the_right_start(impl, fw):
     """With other gains all layers lose or win alike, so the report sees nothing: compare nets.
 
@@ -366,7 +373,7 @@ def test_the_relu_needs_the_right_start(impl, fw):
 # -------------------------------------------------------------------- 6 learns
 
 
-@level(6, "learns", points=2)
+@learns
 @pytest.mark.parametrize("options", [NETS["sigmoid"], NETS["everything"]], ids=["plain", "everything"])
 def test_every_step_descends_the_gradient_of_its_batch(impl, fw, rng, options):
     batches = [problem(rng, batch) for batch in (8, 5, 8)]
@@ -410,7 +417,7 @@ def accuracy(impl, fw, kept, name):
     return kept[impl, name]
 
 
-@level(6, "learns", points=2)
+@learns
 @pytest.mark.timeout(60)  # TensorFlow takes a while for each step that is not traced
 @pytest.mark.parametrize("name", ["relu", "norm", "residual"])
 def test_each_remedy_lets_six_layers_learn_to_read(impl, fw, accuracies, name):

@@ -11,6 +11,13 @@ import pytest
 
 from dojo import level
 
+post_norm = level(1, "post-norm", points=2)
+pre_norm = level(2, "pre-norm", points=2)
+padding = level(3, "padding", points=2)
+dropout = level(4, "dropout", points=2)
+official_layer = level(5, "the official layer")
+gradients = level(6, "gradients", points=2)
+
 DENSE = ("query", "key", "value", "mix", "expand", "contract")
 NORMS = ("norm1", "norm2")
 PLACES = ("drop_weights", "drop_attended", "drop_hidden", "drop_fed")
@@ -162,7 +169,7 @@ def set_rates(fw, block, **rates):
 # ---------------------------------------------------------------- level 1
 
 
-@level(1, "post-norm", points=2)
+@post_norm
 @every_case
 def test_each_branch_is_added_and_then_normalised(impl, fw, rng, case):
     block, weights = made(impl, fw, rng, case)
@@ -172,7 +179,7 @@ def test_each_branch_is_added_and_then_normalised(impl, fw, rng, case):
     fw.check_unchanged(given, x, of="x")
 
 
-@level(1, "post-norm", points=2)
+@post_norm
 @pytest.mark.parametrize("eps", [None, 0.5], ids=["unless_told", "half"])
 def test_both_norms_have_the_epsilon_that_is_asked_for(impl, fw, rng, eps):
     """Numbers so small that it matters: 1e-5 unless something else is told."""
@@ -187,7 +194,7 @@ def test_both_norms_have_the_epsilon_that_is_asked_for(impl, fw, rng, eps):
     fw.close(fw.call(block, fw.array(x)), by_hand(weights, x, 2, eps=eps or 1e-5), of=f"the block, {given}", rtol=1e-3)
 
 
-@level(1, "post-norm", points=2)
+@post_norm
 @pytest.mark.parametrize("width, heads", [(8, 3), (2, 4), (9, 2)])
 def test_heads_that_do_not_divide_the_width_are_refused(impl, fw, width, heads):
     with pytest.raises(ValueError):
@@ -197,7 +204,7 @@ def test_heads_that_do_not_divide_the_width_are_refused(impl, fw, width, heads):
 # ---------------------------------------------------------------- level 2
 
 
-@level(2, "pre-norm", points=2)
+@pre_norm
 @every_case
 def test_each_branch_is_normalised_and_then_added(impl, fw, rng, case):
     block, weights = made(impl, fw, rng, case, norm_first=True)
@@ -207,7 +214,7 @@ def test_each_branch_is_normalised_and_then_added(impl, fw, rng, case):
     fw.check_unchanged(given, x, of="x")
 
 
-@level(2, "pre-norm", points=2)
+@pre_norm
 def test_a_pre_norm_block_with_silent_branches_changes_nothing(impl, fw, rng):
     block, weights = made(impl, fw, rng, CASES["usual"], norm_first=True)
     for name in ("mix", "contract"):
@@ -219,7 +226,7 @@ def test_a_pre_norm_block_with_silent_branches_changes_nothing(impl, fw, rng):
 # ---------------------------------------------------------------- level 3
 
 
-@level(3, "padding", points=2)
+@padding
 @both_kinds
 @pytest.mark.parametrize("where", ["end", "front", "middle", "nowhere"])
 def test_no_token_looks_at_padding(impl, fw, rng, norm_first, where):
@@ -243,7 +250,7 @@ def test_no_token_looks_at_padding(impl, fw, rng, norm_first, where):
     fw.check_unchanged(given_mask, mask, of="mask")
 
 
-@level(3, "padding", points=2)
+@padding
 @both_kinds
 def test_padding_stays_hidden_however_low_the_scores(impl, fw, rng, norm_first):
     """The biases of query and key make every score -180,000: a token takes the average of all that it may look at."""
@@ -258,7 +265,7 @@ def test_padding_stays_hidden_however_low_the_scores(impl, fw, rng, norm_first):
     fw.close(fw.array(output[mask]), expected[mask], of="the block, at the tokens that are no padding")
 
 
-@level(3, "padding", points=2)
+@padding
 @both_kinds
 def test_a_sequence_of_padding_alone_gives_finite_numbers(impl, fw, rng, norm_first):
     case = (3, 4, 8, 2, 12)
@@ -275,7 +282,7 @@ def test_a_sequence_of_padding_alone_gives_finite_numbers(impl, fw, rng, norm_fi
 # ---------------------------------------------------------------- level 4
 
 
-@level(4, "dropout", points=2)
+@dropout
 @pytest.mark.parametrize("given", [{}, {"dropout": 0.25}], ids=["unless_told", "quarter"])
 def test_every_place_has_the_rate_that_is_asked_for(impl, fw, given):
     block = impl.EncoderBlock(4, 2, 6, **given)
@@ -284,7 +291,7 @@ def test_every_place_has_the_rate_that_is_asked_for(impl, fw, given):
     assert set(rates.values()) == {expected}, f"every rate should be {expected}; they are {rates}"
 
 
-@level(4, "dropout", points=2)
+@dropout
 @both_kinds
 @pytest.mark.parametrize("place", PLACES)
 def test_what_is_dropped_is_gone_there_and_only_there(impl, fw, rng, place, norm_first):
@@ -297,7 +304,7 @@ def test_what_is_dropped_is_gone_there_and_only_there(impl, fw, rng, place, norm
     fw.close(output, by_hand(weights, x, 2, norm_first, dropped=place), of=f"the block, with {place} dropping all")
 
 
-@level(4, "dropout", points=2)
+@dropout
 @both_kinds
 def test_nothing_is_dropped_in_evaluation(impl, fw, rng, norm_first):
     case = CASES["usual"]
@@ -310,7 +317,7 @@ def test_nothing_is_dropped_in_evaluation(impl, fw, rng, norm_first):
         fw.close(block(fw.array(x)), expected, of="the block when nothing is said of training")
 
 
-@level(4, "dropout", points=2)
+@dropout
 @pytest.mark.parametrize("place", ["drop_attended", "drop_fed"])
 def test_numbers_of_a_branch_are_dropped_one_by_one(impl, fw, rng, place):
     """In a pre-norm block it can be seen from outside: half of the branch is missing, and the rest is doubled."""
@@ -331,7 +338,7 @@ def test_numbers_of_a_branch_are_dropped_one_by_one(impl, fw, rng, place):
     )
 
 
-@level(4, "dropout", points=2)
+@dropout
 def test_a_weight_is_dropped_for_all_columns_of_its_head(impl, fw, rng):
     """A lone token has one weight in each head: if it goes, the head's values go, all of them at once."""
     case = (64, 1, 8, 2, 12)
@@ -352,7 +359,7 @@ def test_a_weight_is_dropped_for_all_columns_of_its_head(impl, fw, rng):
 # ---------------------------------------------------------------- level 5
 
 
-@level(5, "the official layer")
+@official_layer
 @both_kinds
 @pytest.mark.parametrize("case", [CASES["usual"], CASES["odd"]], ids=["usual", "odd"])
 def test_it_equals_the_official_layer(impl, fw, rng, case, norm_first):
@@ -400,7 +407,7 @@ def weight_gradients(fw, block, x, mask, cotangent):
     return found
 
 
-@level(6, "gradients", points=2)
+@gradients
 @both_kinds
 def test_gradients_reach_the_tokens(impl, fw, rng, norm_first):
     """The block computes in float32, hence the tolerance. One sequence is all padding: no nan comes back from there."""
@@ -418,7 +425,7 @@ def test_gradients_reach_the_tokens(impl, fw, rng, norm_first):
     )
 
 
-@level(6, "gradients", points=2)
+@gradients
 @both_kinds
 def test_gradients_reach_every_weight(impl, fw, rng, norm_first):
     case = (2, 4, 8, 2, 12)

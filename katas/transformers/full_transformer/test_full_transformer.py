@@ -13,6 +13,13 @@ import pytest
 
 from dojo import level
 
+shift_mask_loss = level(1, "shift, mask and loss")
+attention_level = level(2, "attention")
+no_future = level(3, "no future", points=2)
+model_level = level(4, "the model", points=3)
+translation = level(5, "translation", points=2)
+learns = level(6, "learns", points=3)
+
 PAD, BOS, EOS = 0, 1, 2
 PROJECTIONS = ("query", "key", "value", "mix")
 # Keras takes a while to build layers of layers and to trace their gradients; on a busy machine that is minutes.
@@ -161,7 +168,7 @@ def with_end(ids):
 # ---------------------------------------------------------------- level 1
 
 
-@level(1, "shift, mask and loss")
+@shift_mask_loss
 @pytest.mark.parametrize("length", [5, 2, 1])
 def test_the_decoder_reads_one_place_behind(impl, fw, rng, length):
     target = with_end(sentences(rng, length=length))[:, :length]
@@ -170,14 +177,14 @@ def test_the_decoder_reads_one_place_behind(impl, fw, rng, length):
     fw.check_unchanged(given, target, of="target")
 
 
-@level(1, "shift, mask and loss")
+@shift_mask_loss
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_a_position_looks_at_itself_and_the_past(impl, fw, length):
     expected = np.array([[column <= row for column in range(length)] for row in range(length)])
     fw.close(impl.causal_mask(length), expected, of=f"causal_mask({length})")
 
 
-@level(1, "shift, mask and loss")
+@shift_mask_loss
 @pytest.mark.parametrize("scale", [1, 3000], ids=["usual", "thousands"])
 def test_the_loss_is_a_mean_over_words(impl, fw, rng, scale):
     target = with_end(sentences(rng))
@@ -186,7 +193,7 @@ def test_the_loss_is_a_mean_over_words(impl, fw, rng, scale):
     fw.close(found, loss_by_hand(logits, target), of="translation_loss")
 
 
-@level(1, "shift, mask and loss")
+@shift_mask_loss
 @pytest.mark.parametrize("length, width", [(7, 6), (100, 4), (1, 2)])
 def test_waves_tell_the_position(impl, fw, length, width):
     fw.close(impl.waves(length, width), waves_by_hand(length, width), of="waves", atol=2e-5)
@@ -195,7 +202,7 @@ def test_waves_tell_the_position(impl, fw, length, width):
 # ---------------------------------------------------------------- level 2
 
 
-@level(2, "attention")
+@attention_level
 @pytest.mark.parametrize("kind", ["self", "cross", "tiny"])
 def test_x_looks_at_the_memory(impl, fw, rng, kind):
     """Two sequences and two heads: an axis in the wrong place can broadcast unseen."""
@@ -215,7 +222,7 @@ def test_x_looks_at_the_memory(impl, fw, rng, kind):
     fw.close(fw.call(attention, *tensors), attended(weights, "it", x, memory, mask, heads), of="Attention")
 
 
-@level(2, "attention")
+@attention_level
 def test_what_is_masked_stays_hidden_however_low_the_scores(impl, fw, rng):
     """The biases of query and key make every score -180,000: x takes the average of all that it may look at."""
     x, memory = rng.standard_normal((2, 3, 8)), rng.standard_normal((2, 4, 8))
@@ -231,7 +238,7 @@ def test_what_is_masked_stays_hidden_however_low_the_scores(impl, fw, rng):
     fw.close(fw.call(attention, *tensors), attended(weights, "it", x, memory, mask, 2), of="Attention")
 
 
-@level(2, "attention")
+@attention_level
 def test_heads_must_divide_the_width(impl):
     with pytest.raises(ValueError):
         impl.Attention(8, 3)
@@ -240,7 +247,7 @@ def test_heads_must_divide_the_width(impl):
 # ---------------------------------------------------------------- level 3
 
 
-@level(3, "no future", points=2)
+@no_future
 @pytest.mark.parametrize("place", [1, 2, 3, 4, 5])
 def test_later_words_change_nothing_before(impl, fw, rng, place):
     """All words from a place on are exchanged: not one logit before may move, and those at the place must."""
@@ -258,7 +265,7 @@ def test_later_words_change_nothing_before(impl, fw, rng, place):
     assert moved[place] > 1e-3, f"the word at place {place} was exchanged, and the logits there did not move"
 
 
-@level(3, "no future", points=2)
+@no_future
 def test_every_place_sees_the_whole_source(impl, fw, rng):
     """The encoder has no causal mask: a change of the last word of the source reaches the first place of the target."""
     model, _ = made(impl, fw, rng)
@@ -277,7 +284,7 @@ def test_every_place_sees_the_whole_source(impl, fw, rng):
 # ---------------------------------------------------------------- level 4
 
 
-@level(4, "the model", points=3)
+@model_level
 @pytest.mark.parametrize("rows, length", [(4, 5), (1, 1), (3, 9)], ids=["usual", "single", "long"])
 def test_logits_after_every_word(impl, fw, rng, rows, length):
     model, weights = made(impl, fw, rng)
@@ -288,7 +295,7 @@ def test_logits_after_every_word(impl, fw, rng, rows, length):
     fw.close(fw.array(fw.numpy(logits)[words]), expected[words], of="logits where the target is no PAD", atol=1e-4)
 
 
-@level(4, "the model", points=3)
+@model_level
 def test_more_padding_changes_nothing(impl, fw, rng):
     model, _ = made(impl, fw, rng)
     source, target = sentences(rng), shifted_by_hand(rng.integers(3, 11, (4, 6)))
@@ -298,7 +305,7 @@ def test_more_padding_changes_nothing(impl, fw, rng):
     fw.close(found, expected, of="logits with three more PADs at the end of the source", atol=1e-5)
 
 
-@level(4, "the model", points=3)
+@model_level
 @pytest.mark.parametrize("layers", [1, 2])
 def test_encoding_and_decoding_are_the_whole(impl, fw, rng, layers):
     model, weights = made(impl, fw, rng, layers)
@@ -309,7 +316,7 @@ def test_encoding_and_decoding_are_the_whole(impl, fw, rng, layers):
     fw.close(found, logits_by_hand(weights, source, target), of="decode", atol=1e-4)
 
 
-@level(4, "the model", points=3)
+@model_level
 def test_one_table_is_all_that_embedding_and_logits_have(impl, fw, rng):
     model, weights = made(impl, fw, rng)
     expected = sum(array.size for arrays in weights.values() for array in arrays.values())
@@ -324,7 +331,7 @@ def test_one_table_is_all_that_embedding_and_logits_have(impl, fw, rng):
         assert size == shape, f"{name} should have the shape {shape} with {SIZES}, and has {size}"
 
 
-@level(4, "the model", points=3)
+@model_level
 def test_a_fresh_embedding_gives_tokens_of_size_one(impl, fw):
     model = impl.Transformer(vocabulary=400, width=8, heads=2, hidden=4)
     model.embedding(fw.array(np.zeros((1, 1), int)))  # Keras makes the table only now
@@ -342,7 +349,7 @@ def test_a_fresh_embedding_gives_tokens_of_size_one(impl, fw):
 # ---------------------------------------------------------------- level 5
 
 
-@level(5, "translation", points=2)
+@translation
 @pytest.mark.parametrize("longest", [1, 4, 6])
 def test_the_likeliest_word_is_written_and_read(impl, fw, rng, longest):
     """With weights that let some of the sentences end on the way, and others not."""
@@ -369,7 +376,7 @@ def language(rng, count):
     return source, target
 
 
-@level(6, "learns", points=3)
+@learns
 def test_updates_are_adams_on_the_shifted_target(impl, fw, rng):
     """Three of six pairs are drawn: the loss must be that of some three. The second rate is half of the first."""
     model, weights = made(impl, fw, rng)
@@ -401,7 +408,7 @@ def test_updates_are_adams_on_the_shifted_target(impl, fw, rng):
     assert not unmoved, f"two updates did not move these weights: {unmoved}"
 
 
-@level(6, "learns", points=3)
+@learns
 def test_a_batch_takes_every_pair_once_if_there_are_no_more(impl, fw, rng):
     model, weights = made(impl, fw, rng)
     source, target = sentences(rng, 3), with_end(sentences(rng, 3))
@@ -413,7 +420,7 @@ def test_a_batch_takes_every_pair_once_if_there_are_no_more(impl, fw, rng):
     )
 
 
-@level(6, "learns", points=3)
+@learns
 def test_the_sizes_are_those_of_the_specification_unless_told(impl):
     for function, expected in (
         (impl.Transformer.__init__, {"width": 32, "heads": 4, "hidden": 64, "layers": 1}),
@@ -424,7 +431,7 @@ def test_the_sizes_are_those_of_the_specification_unless_told(impl):
         assert found == expected, f"the defaults should be {expected}, and are {found}"
 
 
-@level(6, "learns", points=3)
+@learns
 def test_it_translates_sentences_that_it_has_never_seen(impl, fw, rng):
     """300 updates. Measured in both frameworks over ten seeds: 100 % each time, and 0 to 1 % by the baseline.
 

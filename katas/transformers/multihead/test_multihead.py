@@ -9,6 +9,13 @@ import pytest
 
 from dojo import level
 
+heads_level = level(1, "heads")
+values_level = level(2, "values", points=3)
+masks_level = level(3, "masks", points=3)
+gradients = level(4, "gradients", points=2, autograd=True)
+large_scores = level(5, "large scores")
+no_loops = level(6, "no loops")
+
 NAMES = ("query", "key", "value", "output")
 
 # Batch, queries, keys; widths of query, key, value, of the projections and of the output; heads.
@@ -112,7 +119,7 @@ def check(impl, fw, inputs, weights, heads, mask=None, key_mask=None, dtype="flo
 # ---------------------------------------------------------------- level 1
 
 
-@level(1, "heads")
+@heads_level
 @pytest.mark.parametrize(
     "shape, heads",
     [((2, 3, 8), 4), ((3, 2, 6), 2), ((2, 3, 5), 1), ((1, 1, 1), 1), ((2, 0, 4), 2)],
@@ -125,7 +132,7 @@ def test_each_head_gets_columns_of_its_own(impl, fw, rng, shape, heads):
     fw.close(impl.split_heads(fw.array(x), heads), expected, of="split_heads")
 
 
-@level(1, "heads")
+@heads_level
 @pytest.mark.parametrize(
     "shape",
     [(2, 3, 4, 5), (3, 2, 2, 1), (2, 1, 3, 5), (1, 1, 1, 1), (2, 4, 0, 3)],
@@ -137,7 +144,7 @@ def test_merging_puts_the_columns_side_by_side(impl, fw, rng, shape):
     fw.close(impl.merge_heads(fw.array(x)), expected, of="merge_heads")
 
 
-@level(1, "heads")
+@heads_level
 @pytest.mark.parametrize("width, heads", [(6, 4), (2, 4), (7, 2)])
 def test_a_width_that_does_not_divide_is_refused(impl, fw, rng, width, heads):
     with pytest.raises(ValueError):
@@ -147,20 +154,20 @@ def test_a_width_that_does_not_divide_is_refused(impl, fw, rng, width, heads):
 # ---------------------------------------------------------------- level 2
 
 
-@level(2, "values", points=3)
+@values_level
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_every_head_attends_by_itself(impl, fw, rng, case):
     check(impl, fw, *make(rng, case))
 
 
-@level(2, "values", points=3)
+@values_level
 def test_a_sequence_can_look_at_itself(impl, fw, rng):
     """The same tensor three times: everything depends on the projections."""
     inputs, weights, heads = make(rng, CASES["self"])
     check(impl, fw, [inputs[0]] * 3, weights, heads)
 
 
-@level(2, "values", points=3)
+@values_level
 def test_it_equals_the_official_layer(impl, fw, rng):
     inputs, weights, heads = make(rng, (2, 3, 5, 8, 5, 3, 8, 8, 4))
     given = {name: fw.array(array) for name, array in weights.items()}
@@ -170,7 +177,7 @@ def test_it_equals_the_official_layer(impl, fw, rng):
     fw.close(output, fw.numpy(expected[0]), of="output")
 
 
-@level(2, "values", points=3)
+@values_level
 @pytest.mark.parametrize(
     "case", [(2, 3, 5, 6, 6, 6, 6, 6, 4), (1, 2, 2, 4, 4, 4, 2, 4, 3)], ids=["four_heads", "too_many_heads"]
 )
@@ -180,7 +187,7 @@ def test_heads_that_do_not_divide_are_refused(impl, fw, rng, case):
         impl.multihead(*map(fw.array, inputs), {name: fw.array(array) for name, array in weights.items()}, heads)
 
 
-@level(2, "values", points=3)
+@values_level
 @pytest.mark.parametrize("keys, values", [(5, 4), (5, 1), (4, 5)])
 def test_keys_and_values_must_be_equally_many(impl, fw, rng, keys, values):
     (query, key, value), weights, heads = make(rng, CASES["self"])
@@ -192,14 +199,14 @@ def test_keys_and_values_must_be_equally_many(impl, fw, rng, keys, values):
 # ---------------------------------------------------------------- level 3
 
 
-@level(3, "masks", points=3)
+@masks_level
 @pytest.mark.parametrize("kind", MASKS)
 def test_a_hidden_key_gets_no_weight(impl, fw, rng, kind):
     inputs, weights, heads = make(rng, (2, 3, 4, 6, 5, 3, 6, 6, 2))
     check(impl, fw, inputs, weights, heads, *MASKS[kind])
 
 
-@level(3, "masks", points=3)
+@masks_level
 @pytest.mark.parametrize("kind", [kind for kind in MASKS if kind != "by_head"])
 def test_masks_mean_the_same_to_the_official_layer(impl, fw, rng, kind):
     """Once they are turned over for PyTorch, where True hides, and joined for Keras."""
@@ -213,7 +220,7 @@ def test_masks_mean_the_same_to_the_official_layer(impl, fw, rng, kind):
     fw.close(output, fw.numpy(expected[0]), of="output")
 
 
-@level(3, "masks", points=3)
+@masks_level
 @pytest.mark.parametrize("by", ["mask", "key_mask", "both", "one_head"])
 def test_a_query_that_may_look_nowhere_gets_zeros(impl, fw, rng, by):
     """Weights of zero, so that nothing but the bias is left in the output."""
@@ -228,7 +235,7 @@ def test_a_query_that_may_look_nowhere_gets_zeros(impl, fw, rng, by):
     check(impl, fw, inputs, weights, heads, *masks[by])
 
 
-@level(3, "masks", points=3)
+@masks_level
 def test_no_argument_is_written_to(impl, fw, rng):
     inputs, weights, heads = make(rng, (2, 3, 4, 6, 5, 3, 6, 6, 2))
     masks = [np.tile(np.tril(np.ones((3, 4), bool)), (2, 2, 1, 1)), MASKS["padding"][1]]
@@ -245,7 +252,7 @@ def test_no_argument_is_written_to(impl, fw, rng):
 # ---------------------------------------------------------------- level 4
 
 
-@level(4, "gradients", points=2, autograd=True)
+@gradients
 @pytest.mark.parametrize("masked", [False, True], ids=["open", "masked"])
 def test_gradients_reach_the_inputs_and_every_weight(impl, fw, rng, masked):
     """With masks the first query of the first batch is blind: its gradient is zero, and must not be nan."""
@@ -270,7 +277,7 @@ def test_gradients_reach_the_inputs_and_every_weight(impl, fw, rng, masked):
 # ---------------------------------------------------------------- level 5
 
 
-@level(5, "large scores")
+@large_scores
 @pytest.mark.parametrize("masked", [False, True], ids=["open", "masked"])
 def test_large_scores_do_not_overflow(impl, fw, rng, masked):
     inputs, weights, heads = make(rng, (2, 3, 4, 6, 5, 3, 6, 6, 2))
@@ -279,7 +286,7 @@ def test_large_scores_do_not_overflow(impl, fw, rng, masked):
     check(impl, fw, [query * 60, key * 60, value], weights, heads, *masks, atol=2e-3)
 
 
-@level(5, "large scores")
+@large_scores
 def test_a_hidden_key_stays_hidden_however_low_the_scores(impl, fw, rng):
     """Every query points away from every key: all scores lie below -40,000, and whole numbers make them exact."""
     inputs, weights, heads = make(rng, (2, 3, 4, 3, 3, 3, 8, 6, 2))
@@ -289,7 +296,7 @@ def test_a_hidden_key_stays_hidden_however_low_the_scores(impl, fw, rng):
     check(impl, fw, inputs, weights, heads, *MASKS["both"])
 
 
-@level(5, "large scores")
+@large_scores
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 @pytest.mark.parametrize("masked", [False, True], ids=["open", "masked"])
 def test_the_dtype_is_kept(impl, fw, rng, dtype, masked):
@@ -302,7 +309,7 @@ def test_the_dtype_is_kept(impl, fw, rng, dtype, masked):
 # ---------------------------------------------------------------- level 6
 
 
-@level(6, "no loops")
+@no_loops
 def test_heads_and_batches_cost_no_further_operations(impl, fw, rng):
     counts = {}
     for batch, heads in ((2, 2), (8, 2), (2, 8)):
@@ -318,7 +325,7 @@ def test_heads_and_batches_cost_no_further_operations(impl, fw, rng):
 
 
 @pytest.mark.gpu
-@level(2, "values", points=3)
+@values_level
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     inputs, weights, heads = make(rng, CASES["cross"])
     given = {name: gpu.array(array) for name, array in weights.items()}

@@ -5,6 +5,13 @@ import pytest
 
 from dojo import level
 
+table_level = level(1, "table")
+odd_far = level(2, "odd and far")
+adding = level(3, "adding")
+learned_table = level(4, "learned table", points=2)
+shifts = level(5, "shifts", points=2)
+order_level = level(6, "order", points=2)
+
 # ---------------------------------------------------------------- the formulas
 
 
@@ -63,19 +70,19 @@ def table_gradient(fw, layer, table, x, start, cotangent):
 # ---------------------------------------------------------------- level 1
 
 
-@level(1, "table")
+@table_level
 @pytest.mark.parametrize("length, width", [(7, 6), (1, 4), (30, 2), (0, 8), (5, 64)])
 def test_sines_and_cosines_take_turns(impl, fw, length, width):
     fw.close(impl.sinusoidal(length, width), table_by_hand(length, width), of="sinusoidal", atol=1e-6)
 
 
-@level(1, "table")
+@table_level
 @pytest.mark.parametrize("base", [100.0, 2.0])
 def test_the_base_sets_the_longest_wave(impl, fw, base):
     fw.close(impl.sinusoidal(9, 8, base), table_by_hand(9, 8, base), of=f"sinusoidal with base {base:g}", atol=1e-6)
 
 
-@level(1, "table")
+@table_level
 @pytest.mark.parametrize("length, width", [(-1, 4), (3, 0), (3, -2)])
 def test_sizes_that_are_none_are_refused(impl, fw, length, width):
     with pytest.raises(ValueError):
@@ -85,13 +92,13 @@ def test_sizes_that_are_none_are_refused(impl, fw, length, width):
 # ---------------------------------------------------------------- level 2
 
 
-@level(2, "odd and far")
+@odd_far
 @pytest.mark.parametrize("length, width", [(6, 5), (4, 1), (3, 3), (0, 7), (9, 33)])
 def test_an_odd_width_ends_with_a_sine(impl, fw, length, width):
     fw.close(impl.sinusoidal(length, width), table_by_hand(length, width), of="sinusoidal", atol=1e-6)
 
 
-@level(2, "odd and far")
+@odd_far
 @pytest.mark.parametrize("width", [4, 7])
 def test_far_positions_are_right_to_six_digits(impl, fw, width):
     table = impl.sinusoidal(100_001, width)
@@ -104,7 +111,7 @@ def test_far_positions_are_right_to_six_digits(impl, fw, width):
 # ---------------------------------------------------------------- level 3
 
 
-@level(3, "adding")
+@adding
 @pytest.mark.parametrize(
     "shape",
     [(2, 5, 4), (5, 2, 3), (3, 4), (2, 3, 4, 5), (1, 1, 1), (2, 0, 4)],
@@ -119,13 +126,13 @@ def test_each_token_gets_the_row_of_its_position(impl, fw, rng, shape, start):
     fw.check_unchanged(given, x, of="x")
 
 
-@level(3, "adding")
+@adding
 def test_positions_count_from_zero_unless_told_and_may_fill_the_table(impl, fw, rng):
     x, table = rng.standard_normal((2, 3, 4)), rng.standard_normal((3, 4))
     fw.close(impl.add_positions(fw.array(x), fw.array(table)), x + table, of="add_positions")
 
 
-@level(3, "adding")
+@adding
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_sum_has_the_dtype_of_the_tokens(impl, fw, rng, dtype):
     x, table = rng.standard_normal((2, 3, 4)), rng.standard_normal((5, 4)).astype("float32")
@@ -133,7 +140,7 @@ def test_the_sum_has_the_dtype_of_the_tokens(impl, fw, rng, dtype):
     fw.close(found, x + table[1:4], of="add_positions", dtype=dtype)
 
 
-@level(3, "adding")
+@adding
 @pytest.mark.parametrize(
     "shape, start",
     [((2, 3, 5), 0), ((2, 3, 1), 0), ((2, 6, 4), 0), ((2, 2, 4), 4), ((2, 3, 4), -1), ((1, 1, 4), 5)],
@@ -145,7 +152,7 @@ def test_what_the_table_does_not_hold_is_refused(impl, fw, rng, shape, start):
         impl.add_positions(fw.array(rng.standard_normal(shape)), fw.array(rng.standard_normal((5, 4))), start)
 
 
-@level(3, "adding")
+@adding
 def test_a_table_of_one_column_is_refused_for_wider_tokens(impl, fw, rng):
     with pytest.raises(ValueError):
         impl.add_positions(fw.array(rng.standard_normal((2, 3, 4))), fw.array(rng.standard_normal((5, 1))))
@@ -154,7 +161,7 @@ def test_a_table_of_one_column_is_refused_for_wider_tokens(impl, fw, rng):
 # ---------------------------------------------------------------- level 4
 
 
-@level(4, "learned table", points=2)
+@learned_table
 def test_the_table_starts_small_and_random(impl, fw):
     table = fw.numpy(made(impl, fw, 80, 60)[1])
     other = fw.numpy(made(impl, fw, 80, 60)[1])
@@ -165,7 +172,7 @@ def test_the_table_starts_small_and_random(impl, fw):
     assert not np.array_equal(table, other), "two layers must not start with the same table"
 
 
-@level(4, "learned table", points=2)
+@learned_table
 @pytest.mark.parametrize(
     "length, shape, start",
     [(6, (2, 3, 4), 0), (6, (3, 2, 4), 3), (6, (3, 4), 1), (6, (2, 5, 3, 4), 2), (1, (1, 1, 1), 0)],
@@ -178,7 +185,7 @@ def test_it_adds_its_own_table(impl, fw, rng, length, shape, start):
     fw.close(layer(fw.array(x), start=start), expected, of="LearnedPositions", atol=1e-6)
 
 
-@level(4, "learned table", points=2)
+@learned_table
 @pytest.mark.parametrize(
     "shape, start",
     [((2, 2, 4), 4), ((2, 2, 4), -1), ((2, 2, 1), 0)],
@@ -190,7 +197,7 @@ def test_what_the_learned_table_does_not_hold_is_refused(impl, fw, rng, shape, s
         layer(fw.array(rng.standard_normal(shape)), start=start)
 
 
-@level(4, "learned table", points=2)
+@learned_table
 @pytest.mark.parametrize("shape, start", [((2, 3, 3, 4), 0), ((5, 2, 4), 3)], ids=["nested", "later"])
 def test_a_row_gets_the_gradients_of_all_tokens_at_its_position(impl, fw, rng, shape, start):
     layer, table = made(impl, fw, 8, 4)
@@ -203,7 +210,7 @@ def test_a_row_gets_the_gradients_of_all_tokens_at_its_position(impl, fw, rng, s
 # ---------------------------------------------------------------- level 5
 
 
-@level(5, "shifts", points=2)
+@shifts
 @pytest.mark.parametrize("width, base", [(2, 10_000.0), (6, 10_000.0), (8, 50.0)])
 @pytest.mark.parametrize("offset", [1, 5, 0, -3, 100_000])
 def test_one_matrix_shifts_every_position(impl, fw, width, base, offset):
@@ -226,7 +233,7 @@ def test_one_matrix_shifts_every_position(impl, fw, width, base, offset):
     fw.close(matrix, expected, of=f"shift_matrix({width}, {offset})", atol=1e-6)
 
 
-@level(5, "shifts", points=2)
+@shifts
 @pytest.mark.parametrize("width", [5, 1, 0, -2])
 def test_a_lone_sine_cannot_be_shifted(impl, fw, width):
     with pytest.raises(ValueError):
@@ -236,7 +243,7 @@ def test_a_lone_sine_cannot_be_shifted(impl, fw, width):
 # ---------------------------------------------------------------- level 6
 
 
-@level(6, "order", points=2)
+@order_level
 @pytest.mark.parametrize("kind", ["blind", "with_positions", "causal", "falling"])
 def test_the_gap_tells_whether_order_is_seen(impl, fw, rng, kind):
     """Mixing by likeness alone is blind. Positions open its eyes, and so does a causal mask."""
@@ -256,7 +263,7 @@ def test_the_gap_tells_whether_order_is_seen(impl, fw, rng, kind):
     )
 
 
-@level(6, "order", points=2)
+@order_level
 @pytest.mark.parametrize("learned", [False, True], ids=["waves", "learned"])
 def test_your_positions_open_the_eyes_of_a_blind_function(impl, fw, rng, learned):
     x, order = fw.array(rng.standard_normal((2, 6, 8))), fw.array(np.array([5, 3, 1, 0, 2, 4]))

@@ -16,6 +16,13 @@ import pytest
 
 from dojo import level
 
+reading = level(1, "reading")
+bad_files = level(2, "bad files", points=2)
+normalised = level(3, "normalised", points=2)
+augmented_level = level(4, "augmented", points=2)
+scores_level = level(5, "scores", points=2)
+trained = level(6, "trained", points=3)
+
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 TRAINING = [f"data_batch_{number}" for number in range(1, 6)]
 NUMBER = 60  # images in a file
@@ -131,7 +138,7 @@ def check_arrays(images, labels, expected_images, expected_labels, of):
         assert not wrong, f"the {what} of {of}: {len(wrong)} of {actual.size} values are wrong, the first at {first}"
 
 
-@level(1, "reading")
+@reading
 @pytest.mark.parametrize("kind", [str, Path], ids=["text", "path"])
 def test_a_batch_gives_its_images_and_labels(impl, tmp_path, rng, kind):
     images = noise(rng, len(ONE))
@@ -141,14 +148,14 @@ def test_a_batch_gives_its_images_and_labels(impl, tmp_path, rng, kind):
     check_arrays(*found, images, np.array(ONE, "int64"), of="the batch")
 
 
-@level(1, "reading")
+@reading
 def test_a_batch_may_hold_one_image(impl, tmp_path, rng):
     images = noise(rng, 1)
     write_pickle(tmp_path / "one", batch(images, [9]))
     check_arrays(*impl.read_batch(tmp_path / "one"), images, np.array([9]), of="a batch of one")
 
 
-@level(1, "reading")
+@reading
 @pytest.mark.parametrize("kind", [str, Path], ids=["text", "path"])
 def test_the_folder_gives_all_batches_in_order(impl, tmp_path, rng, kind):
     images, labels = noise(rng, 6, 3), rng.integers(0, 10, size=(6, 3))
@@ -166,7 +173,7 @@ def test_the_folder_gives_all_batches_in_order(impl, tmp_path, rng, kind):
     assert found.names == NAMES, f"the names should be {NAMES}, as text, not {found.names}"
 
 
-@level(1, "reading")
+@reading
 @pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
 def test_a_file_that_is_missing_is_told(impl, tmp_path, rng, name):
     write_set(tmp_path, noise(rng, 6, 2), np.zeros((6, 2), int))
@@ -244,14 +251,14 @@ def refused(read, path, name, what):
     assert "\n" not in text.strip(), f"the message must be one line; it is {text!r}"
 
 
-@level(2, "bad files", points=2)
+@bad_files
 @pytest.mark.parametrize("kind", BAD)
 def test_a_file_that_is_no_batch_is_refused_in_a_sentence(impl, tmp_path, rng, kind):
     (tmp_path / "data_batch_9").write_bytes(bad_bytes(rng, kind, tmp_path))
     refused(impl.read_batch, tmp_path / "data_batch_9", "data_batch_9", f"a file with this wrong: {kind}")
 
 
-@level(2, "bad files", points=2)
+@bad_files
 @pytest.mark.parametrize("kind", ["a system call", "a built-in", "a tool of NumPy's", "hidden"])
 def test_code_in_a_pickle_is_not_run(impl, tmp_path, rng, kind):
     """The rest of the file may be right; what is in NumPy may be a tool that runs code, too."""
@@ -273,7 +280,7 @@ def test_code_in_a_pickle_is_not_run(impl, tmp_path, rng, kind):
     assert not trace.exists(), "the code in the pickle was run. Never load a foreign pickle with pickle.load"
 
 
-@level(2, "bad files", points=2)
+@bad_files
 @pytest.mark.parametrize("kind", ["nine names", "no names", "another number", "a list", "cut off"])
 def test_a_set_that_does_not_fit_together_is_refused(impl, tmp_path, rng, kind):
     write_set(tmp_path, noise(rng, 6, 2), np.zeros((6, 2), int))
@@ -310,7 +317,7 @@ def found_again(fw, images, sets, raw):
     return np.array(places)
 
 
-@level(3, "normalised", points=2)
+@normalised
 def test_the_statistics_are_those_of_the_training_part_alone(impl, fw, data):
     """Neither the validation nor the test images, which are much brighter here, may have a say."""
     data = data._replace(train_images=data.train_images // 2, test_images=np.full_like(data.test_images, 255))
@@ -330,7 +337,7 @@ def test_the_statistics_are_those_of_the_training_part_alone(impl, fw, data):
     assert np.abs(pixels.mean(axis=(0, 1, 2)) - whole).max() > 1e-4, "the test's own data cannot tell the two apart"
 
 
-@level(3, "normalised", points=2)
+@normalised
 def test_each_set_is_normalised_by_the_same_numbers(impl, fw, data):
     sets = impl.prepare(data, 100, np.random.default_rng(1))
     mean, std = np.asarray(sets.mean, "float64"), np.asarray(sets.std, "float64")
@@ -350,7 +357,7 @@ def test_each_set_is_normalised_by_the_same_numbers(impl, fw, data):
     assert sorted(places) == list(range(NUMBER)), "the test set must hold each test image once"
 
 
-@level(3, "normalised", points=2)
+@normalised
 @pytest.mark.parametrize("held_out", [1, 100])
 def test_every_training_image_is_in_one_of_two_sets(impl, fw, data, held_out):
     chosen = []
@@ -369,7 +376,7 @@ def test_every_training_image_is_in_one_of_two_sets(impl, fw, data, held_out):
     assert held_out == 1 or spread > 200, "the images held out stand side by side in the files: draw them at random"
 
 
-@level(3, "normalised", points=2)
+@normalised
 @pytest.mark.parametrize("held_out", [-1, 0, 300, 301])
 def test_a_set_without_images_is_refused(impl, data, held_out):
     with pytest.raises(ValueError):
@@ -399,7 +406,7 @@ def choices(fw, images, augmented):
     return np.array(found, int)
 
 
-@level(4, "augmented", points=2)
+@augmented_level
 @pytest.mark.parametrize("size", [(10, 7), (6, 9)], ids=["high", "wide"])
 def test_every_choice_is_made_and_each_image_makes_its_own(impl, fw, rng, size):
     """300 images: each place has an expected 33, and half are mirrored."""
@@ -424,7 +431,7 @@ def test_every_choice_is_made_and_each_image_makes_its_own(impl, fw, rng, size):
         assert counts.min() > 1, "the place of the crop depends on the mirror: draw both"
 
 
-@level(4, "augmented", points=2)
+@augmented_level
 def test_chance_comes_from_the_generator_alone(impl, fw, rng):
     images = rng.standard_normal((5, 6, 6, 3)).astype("float32")
     first, again, other = (fw.numpy(impl.augment(fw.images(images), np.random.default_rng(seed))) for seed in (3, 3, 4))
@@ -450,7 +457,7 @@ def by_counting(labels, predictions, classes):
     return np.trace(matrix) / len(labels), precision, recall, f1, matrix
 
 
-@level(5, "scores", points=2)
+@scores_level
 @pytest.mark.parametrize("number, classes", [(200, 10), (7, 10), (1, 3), (50, 2)])
 def test_scores_are_what_counting_gives(impl, rng, number, classes):
     """Few images leave classes that nobody predicts, or that have no image: they score 0, and no nan."""
@@ -465,7 +472,7 @@ def test_scores_are_what_counting_gives(impl, rng, number, classes):
     assert np.asarray(scores.confusion).dtype.kind in "iu", "the matrix holds counts: an integer dtype"
 
 
-@level(5, "scores", points=2)
+@scores_level
 @pytest.mark.parametrize("labels, predictions", [([], []), ([1, 2], [1]), ([1], [1, 2])])
 def test_what_cannot_be_compared_is_refused(impl, labels, predictions):
     with pytest.raises(ValueError):
@@ -484,7 +491,7 @@ def taught(impl, fw, data, seed, epochs, held_out=50, width=4):
     return model, sets, impl.train(model, sets.train, sets.validation, epochs, rng, batch_size=32, rate=1e-2)
 
 
-@level(6, "trained", points=3)
+@trained
 def test_the_net_gives_ten_logits_and_depends_on_each_image_alone(impl, fw, rng):
     images = rng.standard_normal((3, 32, 32, 3))
     model = impl.build_model(4)
@@ -493,7 +500,7 @@ def test_the_net_gives_ten_logits_and_depends_on_each_image_alone(impl, fw, rng)
     fw.close(fw.call(model, fw.images(images[1:2])), fw.numpy(logits)[1:2], of="logits of one image alone", atol=1e-4)
 
 
-@level(6, "trained", points=3)
+@trained
 def test_predictions_do_not_depend_on_the_batch_and_change_nothing(impl, fw, data):
     images, model = impl.prepare(data, 23, np.random.default_rng(0)).validation[0], impl.build_model(4)
     fw.call(model, 2 * images + 1, training=True)  # whatever the model normalises by is no longer what it began with
@@ -550,7 +557,7 @@ def watched(impl, fw):
 
 
 @pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
-@level(6, "trained", points=3)
+@trained
 def test_each_epoch_augments_each_training_image_once_in_a_new_order(impl, fw):
     """Seen at `augment`: what goes in there. Validation images do not."""
     sets, history, seen, _, _ = watched(impl, fw)
@@ -569,7 +576,7 @@ def test_each_epoch_augments_each_training_image_once_in_a_new_order(impl, fw):
 
 
 @pytest.mark.timeout(120)
-@level(6, "trained", points=3)
+@trained
 def test_the_first_of_the_best_epochs_is_kept(impl, fw):
     """Here `predict` finds most in the second epoch, and as many again in the fourth."""
     sets, history, _, predicted, logits = watched(impl, fw)
@@ -603,7 +610,7 @@ def noting_modes(fw, model, modes):
 
 
 @pytest.mark.timeout(120)
-@level(6, "trained", points=3)
+@trained
 def test_a_single_epoch_is_the_best_even_if_nothing_is_right(impl, fw, monkeypatch):
     sets, modes = watched(impl, fw)[0], []
     model = noting_modes(fw, impl.build_model(2), modes)
@@ -636,7 +643,7 @@ def linear_model(fw, bias):
     return model
 
 
-@level(6, "trained", points=3)
+@trained
 def test_the_loss_of_an_epoch_is_the_mean_over_its_images(impl, fw, rng):
     """At a rate of nearly 0 the loss of each image stays what it is; the last batch has one image, the others three."""
     bias, labels = rng.standard_normal(10), np.array([0, 0, 0, 0, 1, 1, 2])
@@ -651,7 +658,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_images(impl, fw, rng):
     assert np.allclose(found, expected, rtol=1e-4), told
 
 
-@level(6, "trained", points=3)
+@trained
 def test_by_default_a_step_takes_64_images_and_begins_at_a_rate_of_0_002(impl, fw, rng, monkeypatch):
     """Adam's first step moves every number by its rate, whatever the size of its gradient."""
     augment, bias, sizes = impl.augment, rng.standard_normal(10), []
@@ -679,7 +686,7 @@ def baselines(data):
 
 
 @pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
-@level(6, "trained", points=3)
+@trained
 def test_patterns_are_learnt_from_files_to_scores(impl, fw, tmp_path):
     """Ten seeds: 0.95 to 1.00 of the test images right, the last loss 0.005 to 0.036 of the first, in each framework.
 
@@ -699,7 +706,7 @@ def test_patterns_are_learnt_from_files_to_scores(impl, fw, tmp_path):
 
 
 @pytest.mark.timeout(3 * 3600)
-@level(6, "trained", points=3)
+@trained
 def test_the_real_files_are_learnt(impl, fw):
     """Ten epochs, 5000 images held out: one seed gave 0.81 of the test images in PyTorch, 0.80 in TensorFlow.
 

@@ -12,6 +12,14 @@ import pytest
 
 from dojo import level
 
+sizes = level(1, "sizes")
+direct = level(2, "direct", points=2)
+patches_level = level(3, "patches", points=2)
+one_product = level(4, "one product", points=3)
+groups_level = level(5, "groups")
+gradients_level = level(6, "gradients", points=3)
+edges = level(7, "edges")
+
 # Shape of the images, shape of the kernel, and the arguments.
 SETTINGS = {
     "plain": ((2, 5, 6, 3), (3, 3, 3, 4), {}),
@@ -142,7 +150,7 @@ def check_counts(name, small, large):
 one_or_two_groups = pytest.mark.parametrize("groups", [1, 2], ids=["one_group", "two_groups"])
 
 
-@level(1, "sizes")
+@sizes
 def test_the_output_has_a_place_for_each_window_that_fits(impl):
     for size in range(1, 12):
         for kernel, stride, padding, dilation in product(range(1, 6), range(1, 5), range(3), range(1, 4)):
@@ -156,13 +164,13 @@ def test_the_output_has_a_place_for_each_window_that_fits(impl):
                 )
 
 
-@level(1, "sizes")
+@sizes
 def test_by_default_the_windows_touch_every_pixel_side_by_side(impl):
     found = impl.output_size(9, 4)
     assert found == 6, f"a kernel of 4 has 6 places in 9 pixels, without padding and gaps; output_size says {found}"
 
 
-@level(1, "sizes")
+@sizes
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -181,7 +189,7 @@ def test_a_kernel_that_fits_nowhere_is_refused(impl, arguments):
         impl.output_size(**arguments)
 
 
-@level(2, "direct", points=2)
+@direct
 @settings(SETTINGS)
 def test_direct_convolution(impl, fw, rng, setting):
     images, kernel, _, arguments = drawn(rng, setting)
@@ -189,14 +197,14 @@ def test_direct_convolution(impl, fw, rng, setting):
     fw.close(output, own_images(fw, convolved(images, kernel, **arguments)), of="output")
 
 
-@level(2, "direct", points=2)
+@direct
 def test_the_bias_is_added_once_to_each_filter(impl, fw, rng):
     images, kernel, bias, arguments = drawn(rng, SETTINGS["all"])
     output = impl.conv2d_direct(*tensors(fw, images, kernel, bias), **arguments)
     fw.close(output, own_images(fw, convolved(images, kernel, bias, **arguments)), of="output")
 
 
-@level(3, "patches", points=2)
+@patches_level
 @settings(SETTINGS)
 def test_a_patch_for_each_window(impl, fw, rng, setting):
     images, kernel, _, arguments = drawn(rng, setting)
@@ -204,13 +212,13 @@ def test_a_patch_for_each_window(impl, fw, rng, setting):
     fw.close(found, own_patches(fw, patches(images, kernel.shape[:2], **arguments)), of="patches")
 
 
-@level(3, "patches", points=2)
+@patches_level
 def test_one_number_stands_for_a_square_kernel(impl, fw, rng):
     images = rng.standard_normal((2, 4, 5, 3))
     fw.close(impl.im2col(fw.images(images), 2), own_patches(fw, patches(images, 2)), of="patches")
 
 
-@level(4, "one product", points=3)
+@one_product
 @settings(SETTINGS)
 def test_convolution_by_patches(impl, fw, rng, setting):
     images, kernel, bias, arguments = drawn(rng, setting)
@@ -220,7 +228,7 @@ def test_convolution_by_patches(impl, fw, rng, setting):
     fw.close(output, own_images(fw, convolved(images, kernel, bias, **arguments)), of="output")
 
 
-@level(4, "one product", points=3, autograd=True)  # NumPy has no convolution of its own to compare with
+@one_product(autograd=True)
 @settings(SETTINGS)
 def test_the_official_convolution_agrees(impl, fw, rng, setting):
     images, kernel, bias, arguments = drawn(rng, setting)
@@ -239,7 +247,7 @@ def official(fw, images, kernel, bias, stride=1, padding=0, dilation=1):
     return tf.nn.conv2d(images, kernel, pair(stride), border, dilations=pair(dilation)) + bias
 
 
-@level(4, "one product", points=3)
+@one_product
 @pytest.mark.parametrize("arguments", [{"dilation": 2}, {"stride": 0}], ids=["too_large", "no_stride"])
 def test_a_convolution_that_is_not_possible_is_refused(impl, fw, rng, arguments):
     arrays = tensors(fw, rng.standard_normal((1, 5, 4, 2)), rng.standard_normal((2, 3, 2, 1)))
@@ -249,7 +257,7 @@ def test_a_convolution_that_is_not_possible_is_refused(impl, fw, rng, arguments)
         impl.conv2d(*arrays, **arguments)
 
 
-@level(4, "one product", points=3)
+@one_product
 @one_or_two_groups
 def test_more_and_larger_images_take_no_more_operations(impl, fw, rng, groups):
     arguments = {"stride": (1, 2), "padding": (1, 0), "groups": groups}
@@ -260,7 +268,7 @@ def test_more_and_larger_images_take_no_more_operations(impl, fw, rng, groups):
     check_counts("conv2d", small, large)
 
 
-@level(5, "groups")
+@groups_level
 @settings(GROUPED)
 def test_a_filter_sees_the_channels_of_its_group(impl, fw, rng, setting):
     images, kernel, bias, arguments = drawn(rng, setting)
@@ -271,7 +279,7 @@ def test_a_filter_sees_the_channels_of_its_group(impl, fw, rng, setting):
     fw.close(output, expected, of="output of conv2d")
 
 
-@level(5, "groups")
+@groups_level
 @pytest.mark.parametrize(
     ("channels", "kernel", "bias", "groups"),
     [(4, (2, 2, 3, 2), 2, 1), (4, (2, 2, 4, 2), 2, 2), (4, (2, 2, 2, 3), 3, 2), (4, (2, 2, 4, 3), 1, 1)],
@@ -286,7 +294,7 @@ def test_channels_that_do_not_fit_are_refused(impl, fw, rng, channels, kernel, b
         impl.conv2d(*arrays, groups=groups)
 
 
-@level(6, "gradients", points=3)
+@gradients_level
 @settings(SETTINGS, GROUPED)
 def test_the_backward_pass(impl, fw, rng, setting):
     images, kernel, _, arguments = drawn(rng, setting)
@@ -300,7 +308,7 @@ def test_the_backward_pass(impl, fw, rng, setting):
     fw.close(found[0], own_images(fw, to_images), of="gradient of the images", dtype="float64")
 
 
-@level(6, "gradients", points=3, autograd=True)
+@gradients_level(autograd=True)
 @settings({"all": SETTINGS["all"], "three groups": GROUPED["three groups"]})
 def test_autograd_goes_through_the_product(impl, fw, rng, setting):
     images, kernel, bias, arguments = drawn(rng, setting)
@@ -318,7 +326,7 @@ def test_autograd_goes_through_the_product(impl, fw, rng, setting):
     )
 
 
-@level(6, "gradients", points=3)
+@gradients_level
 @one_or_two_groups
 def test_more_and_larger_images_take_no_more_operations_backward(impl, fw, rng, groups):
     arguments = {"stride": (1, 2), "padding": (1, 0), "groups": groups}
@@ -331,7 +339,7 @@ def test_more_and_larger_images_take_no_more_operations_backward(impl, fw, rng, 
     check_counts("conv2d_backward", small, large)
 
 
-@level(7, "edges")
+@edges
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_dtype_is_kept(impl, fw, rng, dtype):
     images, kernel, bias, arguments = drawn(rng, SETTINGS["one number"])
@@ -343,14 +351,14 @@ def test_the_dtype_is_kept(impl, fw, rng, dtype):
     fw.close(output, expected, of="output of conv2d", dtype=dtype)
 
 
-@level(7, "edges")
+@edges
 def test_no_images_give_no_outputs(impl, fw, rng):
     _, kernel, bias, arguments = drawn(rng, SETTINGS["all"])
     output = impl.conv2d(*tensors(fw, np.zeros((0, 9, 11, 2)), kernel, bias), **arguments)
     fw.close(output, own_images(fw, convolved(np.zeros((0, 9, 11, 2)), kernel, **arguments)), of="output")
 
 
-@level(7, "edges")
+@edges
 def test_the_memory_may_be_laid_out_otherwise(impl, fw, rng):
     images, kernel, _, arguments = drawn(rng, SETTINGS["all"])
     image_tensor, kernel_tensor = tensors(fw, images, kernel)
@@ -361,7 +369,7 @@ def test_the_memory_may_be_laid_out_otherwise(impl, fw, rng):
     fw.close(output, own_images(fw, convolved(images, kernel, **arguments)), of="output")
 
 
-@level(7, "edges")
+@edges
 def test_the_arguments_are_left_alone(impl, fw, rng):
     images, kernel, bias, arguments = drawn(rng, SETTINGS["all"])
     inputs = tensors(fw, images, kernel, bias)
@@ -377,7 +385,7 @@ def test_the_arguments_are_left_alone(impl, fw, rng):
 
 
 @pytest.mark.gpu
-@level(4, "one product", points=3)
+@one_product
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     images, kernel, bias, arguments = drawn(rng, SETTINGS["all"])
     output = impl.conv2d(*tensors(gpu, images, kernel, bias), **arguments)

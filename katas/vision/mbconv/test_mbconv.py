@@ -12,6 +12,14 @@ import pytest
 
 from dojo import level
 
+widths = level(1, "widths")
+excitation = level(2, "excitation", points=2)
+parts = level(3, "parts", points=2)
+block_level = level(4, "block", points=3)
+shortcut = level(5, "shortcut")
+gradients_level = level(6, "gradients", points=2)
+no_loops = level(7, "no loops")
+
 
 class Case(NamedTuple):
     places: tuple[int, int, int]  # batch, height, width
@@ -159,7 +167,7 @@ def each(cases):
 # ---------------------------------------------------------------- levels
 
 
-@level(1, "widths")
+@widths
 def test_a_part_of_the_channels_is_kept_and_never_none(impl):
     for channels in range(1, 70):
         for ratio in (1 / 16, 1 / 4, 1 / 2, 1):
@@ -169,13 +177,13 @@ def test_a_part_of_the_channels_is_kept_and_never_none(impl):
     assert impl.squeezed_channels(8) == 2, f"by default a quarter is kept: 2 of 8, not {impl.squeezed_channels(8)!r}"
 
 
-@level(1, "widths")
+@widths
 def test_a_gate_without_channels_is_refused(impl, fw):
     with pytest.raises(ValueError):
         impl.SqueezeExcitation(4, 0)
 
 
-@level(2, "excitation", points=2)
+@excitation
 @pytest.mark.parametrize(
     ("shape", "squeezed"), [((2, 5, 6, 4), 2), ((3, 1, 1, 2), 1), ((1, 7, 3, 5), 8)], ids=["some", "one", "many"]
 )
@@ -188,7 +196,7 @@ def test_each_channel_of_each_image_gets_its_weight(impl, fw, rng, shape, squeez
     fw.check_unchanged(tensor, own(fw, images), of="images")
 
 
-@level(2, "excitation", points=2)
+@excitation
 def test_the_gate_is_as_narrow_as_asked(impl, fw, rng):
     gate = impl.SqueezeExcitation(6, 2)
     gate(fw.images(rng.standard_normal((2, 3, 3, 6))))
@@ -198,7 +206,7 @@ def test_the_gate_is_as_narrow_as_asked(impl, fw, rng):
     )
 
 
-@level(3, "parts", points=2)
+@parts
 @each(CASES)
 def test_no_weight_is_missing_and_none_is_wasted(impl, fw, case):
     block, wide = made(impl, fw, case), case.wide
@@ -228,7 +236,7 @@ def test_no_weight_is_missing_and_none_is_wasted(impl, fw, case):
     )
 
 
-@level(3, "parts", points=2)
+@parts
 def test_what_is_asked_for_by_default(impl, fw, rng):
     block = impl.MBConv(8, 3)
     output = fw.call(block, fw.images(rng.standard_normal((1, 4, 5, 8))))
@@ -239,26 +247,26 @@ def test_what_is_asked_for_by_default(impl, fw, rng):
     assert squeezed == 2, f"by default the gate has a quarter of the 8 channels that come in, not {squeezed}"
 
 
-@level(3, "parts", points=2)
+@parts
 @pytest.mark.parametrize("wrong", [{"kernel_size": 4}, {"expand_ratio": 0}], ids=["even_kernel", "no_channels"])
 def test_a_block_that_is_not_possible_is_refused(impl, fw, wrong):
     with pytest.raises(ValueError):
         impl.MBConv(4, 4, **wrong)
 
 
-@level(4, "block", points=3)
+@block_level
 @each(CHANGES)
 def test_the_block(impl, fw, rng, case):
     check_block(impl, fw, rng, case)
 
 
-@level(5, "shortcut")
+@shortcut
 @each(KEEPS)
 def test_what_comes_in_is_added_where_the_shape_is_kept(impl, fw, rng, case):
     check_block(impl, fw, rng, case)
 
 
-@level(6, "gradients", points=2)
+@gradients_level
 @each({name: CASES[name] for name in ("half_the_size", "kept")})
 def test_gradients_come_back_through_block_gate_and_shortcut(impl, fw, rng, case):
     block = made(impl, fw, case)
@@ -277,7 +285,7 @@ def test_gradients_come_back_through_block_gate_and_shortcut(impl, fw, rng, case
     )
 
 
-@level(6, "gradients", points=2)
+@gradients_level
 def test_every_weight_gets_a_gradient(impl, fw, rng):
     case = CASES["kept"]
     block, images = made(impl, fw, case), fw.images(rng.standard_normal((*case.places, case.in_channels)))
@@ -308,7 +316,7 @@ def cast(fw, tensor, dtype):
     return tf.cast(tensor, dtype)
 
 
-@level(7, "no loops")
+@no_loops
 def test_more_channels_take_no_more_operations(impl, fw, rng):
     counts = []
     for case in (Case((2, 5, 6), 8, 8, expand_ratio=3), Case((6, 9, 10), 32, 32, expand_ratio=3)):
@@ -321,7 +329,7 @@ def test_more_channels_take_no_more_operations(impl, fw, rng):
 
 
 @pytest.mark.gpu
-@level(4, "block", points=3)
+@block_level
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     case = CASES["half_the_size"]
     images, block = rng.standard_normal((*case.places, case.in_channels)), made(impl, gpu, case)

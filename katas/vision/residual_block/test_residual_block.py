@@ -12,6 +12,14 @@ import pytest
 
 from dojo import level
 
+shapes = level(1, "shapes")
+basic_level = level(2, "basic", points=2)
+bottleneck_level = level(3, "bottleneck", points=2)
+pre_activation = level(4, "pre-activation", points=2)
+start_level = level(5, "start", points=2)
+net_level = level(6, "net", points=2)
+gradients_level = level(7, "gradients", points=3)
+
 CHANNELS = 4  # not 3: the kernels have 3 taps
 CASES = {  # batch, height and width of the images, their channels (None: as many as come out), and the stride
     "same_shape": ((2, 5, 6), None, 1),
@@ -205,7 +213,7 @@ every_case = pytest.mark.parametrize("case", CASES)
 # ---------------------------------------------------------------- levels
 
 
-@level(1, "shapes")
+@shapes
 @every_block
 @every_case
 def test_the_stride_divides_the_size_and_the_channels_are_as_asked(impl, fw, rng, name, case):
@@ -215,7 +223,7 @@ def test_the_stride_divides_the_size_and_the_channels_are_as_asked(impl, fw, rng
     fw.check_shape(output, own(fw, expected).shape, of="output")
 
 
-@level(1, "shapes")
+@shapes
 @every_block
 @every_case
 def test_a_projection_stands_where_the_shape_changes_and_nowhere_else(impl, fw, name, case):
@@ -227,7 +235,7 @@ def test_a_projection_stands_where_the_shape_changes_and_nowhere_else(impl, fw, 
     )
 
 
-@level(1, "shapes")
+@shapes
 @every_block
 def test_by_default_the_stride_is_one(impl, fw, name):
     (*_, channels), _, _ = sizes(name, "same_shape")
@@ -235,7 +243,7 @@ def test_by_default_the_stride_is_one(impl, fw, name):
     assert block.projection is None, f"{name}({channels}, {CHANNELS}) keeps the shape: projection must be None"
 
 
-@level(1, "shapes")
+@shapes
 @every_block
 @every_case
 def test_no_weight_is_missing_and_none_is_wasted(impl, fw, name, case):
@@ -255,25 +263,25 @@ def test_no_weight_is_missing_and_none_is_wasted(impl, fw, name, case):
     )
 
 
-@level(2, "basic", points=2)
+@basic_level
 @every_case
 def test_the_basic_block(impl, fw, rng, case):
     check_values(impl, fw, rng, "BasicBlock", case)
 
 
-@level(3, "bottleneck", points=2)
+@bottleneck_level
 @every_case
 def test_the_bottleneck_block(impl, fw, rng, case):
     check_values(impl, fw, rng, "BottleneckBlock", case)
 
 
-@level(4, "pre-activation", points=2)
+@pre_activation
 @every_case
 def test_the_pre_activation_block(impl, fw, rng, case):
     check_values(impl, fw, rng, "PreActivationBlock", case)
 
 
-@level(5, "start", points=2)
+@start_level
 @every_block
 @every_case
 def test_a_fresh_block_is_its_shortcut(impl, fw, rng, name, case):
@@ -291,7 +299,7 @@ def test_a_fresh_block_is_its_shortcut(impl, fw, rng, name, case):
         fw.close(output, own(fw, expected), of=f"output of a fresh block in {mode} mode", atol=1e-4)
 
 
-@level(5, "start", points=2)
+@start_level
 @every_block
 def test_only_the_end_of_the_branch_starts_at_zero(impl, fw, name):
     block = fresh(impl, fw, name, "half_the_size")
@@ -310,7 +318,7 @@ def test_only_the_end_of_the_branch_starts_at_zero(impl, fw, name):
                 )
 
 
-@level(5, "start", points=2)
+@start_level
 @every_block
 def test_the_zero_gets_a_gradient_and_does_not_stay(impl, fw, rng, name):
     block, shape = fresh(impl, fw, name, "same_shape"), sizes(name, "same_shape")[0]
@@ -336,7 +344,7 @@ def kept_net(impl, fw):
     return net
 
 
-@level(6, "net", points=2)
+@net_level
 def test_the_net_knows_all_its_weights_and_only_the_head_has_a_bias(impl, fw):
     net = kept_net(impl, fw)
     for name, wanted in (("stem", ["kernel"]), ("head", ["bias", "kernel"])):
@@ -346,7 +354,7 @@ def test_the_net_knows_all_its_weights_and_only_the_head_has_a_bias(impl, fw):
     assert found == wanted, f"an optimiser would find {found} trainable tensors in the net; its layers have {wanted}"
 
 
-@level(6, "net", points=2)
+@net_level
 @pytest.mark.parametrize("shape", [(3, 6, 8, 2), (1, 5, 7, 2)], ids=["three_images", "one_image"])
 def test_the_net_is_its_stem_its_blocks_and_its_head(impl, fw, rng, shape):
     images, net = rng.standard_normal(shape), kept_net(impl, fw)
@@ -366,7 +374,7 @@ def test_the_net_is_its_stem_its_blocks_and_its_head(impl, fw, rng, shape):
             fw.close(net(fw.images(images)), expected, of="logits where training is not given", atol=1e-4)
 
 
-@level(6, "net", points=2)
+@net_level
 def test_by_default_the_images_are_grey_and_the_classes_ten(impl, fw, rng):
     net = impl.ResidualNet([1])
     fw.check_shape(fw.call(net, fw.images(rng.standard_normal((2, 3, 4, 1)))), (2, 10), of="logits")
@@ -374,14 +382,14 @@ def test_by_default_the_images_are_grey_and_the_classes_ten(impl, fw, rng):
     assert found == (3, 3, 1, 16), f"by default the stem has 3 × 3 taps, 1 channel in and 16 out; yours has {found}"
 
 
-@level(6, "net", points=2)
+@net_level
 @pytest.mark.parametrize("stages", [(), (2, 0), (-1,)], ids=["none", "an_empty_one", "negative"])
 def test_a_net_without_blocks_is_refused(impl, fw, stages):
     with pytest.raises(ValueError):
         impl.ResidualNet(stages)
 
 
-@level(7, "gradients", points=3)
+@gradients_level
 @every_block
 @pytest.mark.parametrize("case", ["same_shape", "half_the_size"])
 def test_gradients_pass_through_branch_and_shortcut(impl, fw, rng, name, case):
@@ -403,7 +411,7 @@ def test_gradients_pass_through_branch_and_shortcut(impl, fw, rng, name, case):
     )
 
 
-@level(7, "gradients", points=3)
+@gradients_level
 @pytest.mark.timeout(60)  # TensorFlow takes seconds to build a hundred layers
 def test_the_gradient_survives_a_hundred_layers(impl, fw, rng):
     """How many times larger the gradient is at the shift of one block's last norm than at another's.
@@ -469,7 +477,7 @@ def factor_without_shortcuts(rng, images, labels):
 
 
 @pytest.mark.gpu
-@level(2, "basic", points=2)
+@basic_level
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     images = rng.standard_normal((2, 6, 7, CHANNELS))
     block = fill(gpu, rng, made(impl, gpu, "BasicBlock", "half_the_size"))

@@ -11,6 +11,15 @@ import pytest
 
 from dojo import level
 
+cells_level = level(1, "cells", points=2)
+shapes = level(2, "shapes")
+net_level = level(3, "net", points=2)
+any_size = level(4, "any size", points=2)
+dropout_level = level(5, "dropout", points=2)
+gradients_level = level(6, "gradients")
+training_level = level(7, "training", points=2)
+learns = level(8, "learns", points=2)
+
 # ---------------------------------------------------------------- the formulas
 
 
@@ -102,7 +111,7 @@ def check_net(impl, fw, rng, shape, grid):
 # ---------------------------------------------------------------- levels
 
 
-@level(1, "cells", points=2)
+@cells_level
 @pytest.mark.parametrize("grid", [1, 2, 3])
 @pytest.mark.parametrize("size", [(6, 6), (7, 5), (1, 2), (4, 1)], ids=["even", "odd", "low", "narrow"])
 def test_each_cell_is_the_mean_of_its_pixels(impl, fw, rng, size, grid):
@@ -110,7 +119,7 @@ def test_each_cell_is_the_mean_of_its_pixels(impl, fw, rng, size, grid):
     fw.close(impl.adaptive_mean(fw.images(features), grid), own(fw, cells(features, grid)), of="cells")
 
 
-@level(2, "shapes")
+@shapes
 def test_one_row_of_logits_for_each_image_whatever_its_size(impl, fw, rng):
     net = made(impl, fw)
     for height, width in ((12, 12), (24, 24), (13, 6), (5, 9)):
@@ -118,7 +127,7 @@ def test_one_row_of_logits_for_each_image_whatever_its_size(impl, fw, rng):
         fw.check_shape(logits, (3, 4), of=f"logits of 3 images of {height} × {width} pixels")
 
 
-@level(2, "shapes")
+@shapes
 def test_no_weight_is_missing_and_none_is_wasted(impl, fw):
     net = impl.SmallCNN()
     fw.call(net, fw.images(np.ones((1, 32, 32, 3))))
@@ -127,19 +136,19 @@ def test_no_weight_is_missing_and_none_is_wasted(impl, fw):
     assert found == expected, f"by default the net has {expected} trainable numbers; yours has {found}"
 
 
-@level(2, "shapes")
+@shapes
 def test_a_net_without_cells_is_refused(impl, fw):
     with pytest.raises(ValueError):
         impl.SmallCNN(grid=0)
 
 
-@level(3, "net", points=2)
+@net_level
 @pytest.mark.parametrize("grid", [1, 2])
 def test_the_net(impl, fw, rng, grid):
     check_net(impl, fw, rng, (4, 8, 8), grid)
 
 
-@level(4, "any size", points=2)
+@any_size
 @pytest.mark.parametrize(
     "shape",
     [(2, 7, 10), (1, 9, 5), (3, 2, 3), (2, 1, 1)],
@@ -149,7 +158,7 @@ def test_images_of_any_size(impl, fw, rng, shape):
     check_net(impl, fw, rng, shape, grid=3)
 
 
-@level(4, "any size", points=2)
+@any_size
 def test_a_photograph(impl, fw):
     """A real one, every fourth of its 427 × 640 pixels, and a strip of it."""
     from sklearn.datasets import load_sample_image
@@ -163,7 +172,7 @@ def test_a_photograph(impl, fw):
         )
 
 
-@level(5, "dropout", points=2)
+@dropout_level
 @pytest.mark.parametrize("dropout", [{"dropout": 0.5}, {}], ids=["half", "default"])
 def test_in_training_hidden_numbers_are_dropped_and_the_mean_is_kept(impl, fw, rng, dropout):
     """One image, 4000 times: mean and spread of each logit against their closed forms. The default rate is 0.2."""
@@ -181,7 +190,7 @@ def test_in_training_hidden_numbers_are_dropped_and_the_mean_is_kept(impl, fw, r
     )
 
 
-@level(5, "dropout", points=2)
+@dropout_level
 def test_in_evaluation_nothing_is_dropped(impl, fw, rng):
     images, net = rng.standard_normal((5, 6, 6, 2)), made(impl, fw, dropout=0.5)
     fw.call(net, fw.images(images), training=True)
@@ -189,7 +198,7 @@ def test_in_evaluation_nothing_is_dropped(impl, fw, rng):
     fw.close(logits, net_by_hand(fw, net, images, 3), of="logits in evaluation mode", atol=1e-4)
 
 
-@level(6, "gradients")
+@gradients_level
 def test_gradients_come_back_to_the_images(impl, fw, rng):
     net = made(impl, fw)
 
@@ -214,7 +223,7 @@ def cast(fw, tensor, dtype):
     return tf.cast(tensor, dtype)
 
 
-@level(7, "training", points=2)
+@training_level
 @pytest.mark.timeout(60)  # TensorFlow may trace a function for each size of batch
 @pytest.mark.parametrize("batch_size", [2, 7], ids=["batches_of_two", "one_batch"])
 def test_the_loss_of_an_epoch_is_the_mean_over_its_images(impl, fw, rng, batch_size):
@@ -231,7 +240,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_images(impl, fw, rng, batch_s
         )
 
 
-@level(7, "training", points=2)
+@training_level
 @pytest.mark.timeout(60)  # TensorFlow may trace a function for each size of batch
 def test_the_losses_are_those_before_the_steps_of_one_adam(impl, fw, rng):
     """All images in one batch, so that the order does not matter, beside the same steps written out."""
@@ -281,7 +290,7 @@ def move(fw, tensor, change):
         tensor.assign_add(change)
 
 
-@level(7, "training", points=2)
+@training_level
 @pytest.mark.timeout(60)  # TensorFlow may trace a function for each size of batch
 def test_each_epoch_takes_every_image_once_in_an_order_of_its_own(impl, fw, rng):
     images, seen = rng.standard_normal((12, 5, 5, 2)).astype("float32"), []
@@ -321,7 +330,7 @@ def test_each_epoch_takes_every_image_once_in_an_order_of_its_own(impl, fw, rng)
     assert found == 3, f"three epochs have an order each; yours have {found} different ones together"
 
 
-@level(7, "training", points=2)
+@training_level
 @pytest.mark.timeout(60)  # TensorFlow may trace a function for each size of batch
 def test_hidden_numbers_are_dropped_while_training_and_not_while_measuring(impl, fw, rng):
     images, net = rng.standard_normal((40, 5, 5, 2)), made(impl, fw, 1, dropout=0.9)
@@ -337,7 +346,7 @@ def test_hidden_numbers_are_dropped_while_training_and_not_while_measuring(impl,
     assert np.isclose(found, 0.75), f"30 of 40 labels are those of the largest logit: 0.75, accuracy says {found:.3f}"
 
 
-@level(7, "training", points=2)
+@training_level
 @pytest.mark.timeout(60)  # TensorFlow may trace a function for each size of batch
 @pytest.mark.parametrize(("count", "steps"), [(32, 1), (33, 2)], ids=["one_batch", "one_more"])
 def test_every_step_moves_the_weights_by_the_learning_rate(impl, fw, rng, count, steps):
@@ -358,7 +367,7 @@ def test_every_step_moves_the_weights_by_the_learning_rate(impl, fw, rng, count,
     )
 
 
-@level(8, "learns", points=2)
+@learns
 @pytest.mark.timeout(120)
 def test_digits_are_read(impl, fw, rng):
     """scikit-learn's digits: 1000 to train on, sorted by digit, and the other 797 to be tested.
@@ -390,7 +399,7 @@ def test_digits_are_read(impl, fw, rng):
 
 
 @pytest.mark.gpu
-@level(3, "net", points=2)
+@net_level
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     images, net = rng.standard_normal((4, 9, 6, 2)), made(impl, gpu)
     logits = gpu.call(net, gpu.images(images))

@@ -14,6 +14,12 @@ import pytest
 
 from dojo import level
 
+backbone_level = level(1, "backbone")
+published_weights_level = level(2, "published weights", points=2)
+frozen = level(3, "frozen", points=2)
+unfrozen = level(4, "unfrozen", points=2)
+transfer_pays = level(5, "transfer pays", points=3)
+
 # The state_dict that torchvision publishes for ResNet-18: a name and a shape a line. A batch norm of n channels stands
 # for five entries: weight, bias, running_mean and running_var of n numbers, and num_batches_tracked, one integer.
 LAYOUT = """
@@ -139,7 +145,7 @@ def fresh_backbone(impl):
 
 
 @pytest.mark.timeout(60)  # a ResNet-50 takes Keras seconds to build
-@level(1, "backbone")
+@backbone_level
 def test_the_backbone_is_the_published_net_without_its_last_layer(impl, fw):
     backbone = fresh_backbone(impl)
     if fw.name == "torch":
@@ -157,7 +163,7 @@ def test_the_backbone_is_the_published_net_without_its_last_layer(impl, fw):
 
 
 @pytest.mark.timeout(60)  # a ResNet-50 takes Keras seconds to build
-@level(1, "backbone")
+@backbone_level
 def test_images_of_any_size_give_features(impl, fw, rng):
     backbone = fresh_backbone(impl)
     for number, height, width in [(2, 33, 47), (1, 64, 32)]:
@@ -174,7 +180,7 @@ def test_images_of_any_size_give_features(impl, fw, rng):
 
 
 @pytest.mark.timeout(60)
-@level(2, "published weights", points=2)
+@published_weights_level
 def test_a_published_file_gives_its_features(impl, fw, rng, tmp_path, monkeypatch):
     images = rng.standard_normal((2, 45, 38, 3)).astype("float32")
     if fw.name == "torch":
@@ -205,7 +211,7 @@ def test_a_published_file_gives_its_features(impl, fw, rng, tmp_path, monkeypatc
     fw.close(found, expected, of="features of the published weights", rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
-@level(2, "published weights", points=2)
+@published_weights_level
 def test_the_old_last_layer_may_be_missing_from_the_file(impl, fw, rng, tmp_path):
     if fw.name == "tensorflow":
         pytest.skip("the file of Keras never holds the last layer")
@@ -217,7 +223,7 @@ def test_the_old_last_layer_may_be_missing_from_the_file(impl, fw, rng, tmp_path
         assert np.array_equal(fw.numpy(value), weights[name]), f"{name} is not what the file holds"
 
 
-@level(2, "published weights", points=2)
+@published_weights_level
 @pytest.mark.parametrize("kind", ["text", "a list", "no entry", "another entry", "another shape", "a call"])
 def test_a_file_with_other_weights_is_refused(impl, fw, tmp_path, rng, kind):
     if fw.name == "tensorflow":
@@ -246,13 +252,13 @@ def test_a_file_with_other_weights_is_refused(impl, fw, tmp_path, rng, kind):
     assert not (tmp_path / "it ran").exists(), "code in the file was run: torch.load needs weights_only=True"
 
 
-@level(2, "published weights", points=2)
+@published_weights_level
 def test_a_file_that_is_not_there_is_told(impl, tmp_path):
     with pytest.raises(FileNotFoundError):
         impl.load_backbone(tmp_path / "nowhere.bin")
 
 
-@level(2, "published weights", points=2)
+@published_weights_level
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_images_are_prepared_as_in_the_published_training(impl, fw, rng, dtype):
     images = rng.random((2, 3, 5, 3)).astype(dtype)
@@ -331,7 +337,7 @@ def changes(fw, before, backbone):
     return largest
 
 
-@level(3, "frozen", points=2)
+@frozen
 def test_the_logits_are_the_head_on_the_features(impl, fw, rng):
     backbone = warmed(fw, rng)
     model = impl.Classifier(backbone, NUMBERS, 5, pretrained=True)
@@ -343,14 +349,14 @@ def test_the_logits_are_the_head_on_the_features(impl, fw, rng):
     fw.close(fw.call(model, images), features @ head["kernel"] + head["bias"], of="logits")
 
 
-@level(3, "frozen", points=2)
+@frozen
 def test_only_the_head_can_be_trained(impl, fw, rng):
     model = impl.Classifier(warmed(fw, rng), NUMBERS, 5, pretrained=True)
     free, head = trainable(fw, model), trainable(fw, model.head)
     assert (free, head) == (HEAD, HEAD), f"{free} numbers are trainable, {head} of them in the head; it has {HEAD}"
 
 
-@level(3, "frozen", points=2)
+@frozen
 def test_a_frozen_backbone_runs_in_evaluation_mode_in_training_too(impl, fw, rng):
     """Otherwise batch norm would normalise by the few images of the batch, and take them into its statistics."""
     model = impl.Classifier(warmed(fw, rng), NUMBERS, 5, pretrained=True)
@@ -364,7 +370,7 @@ def test_a_frozen_backbone_runs_in_evaluation_mode_in_training_too(impl, fw, rng
     assert not moved, f"a forward pass in training mode changed the backbone: {moved}"
 
 
-@level(3, "frozen", points=2)
+@frozen
 def test_a_fit_changes_the_head_alone(impl, fw, rng):
     model = impl.Classifier(warmed(fw, rng), NUMBERS, 5, pretrained=True)
     images, labels = some_images(fw, rng)
@@ -401,7 +407,7 @@ def noting_backbone(fw, seen):
     return Sequential([Input((12, 12, 1)), Noting(), layers.Flatten(), layers.Dense(NUMBERS)])
 
 
-@level(3, "frozen", points=2)
+@frozen
 def test_every_image_is_used_once_in_each_epoch_in_a_new_order(impl, fw, rng):
     seen, (images, labels) = [], some_images(fw, rng)
     model = impl.Classifier(noting_backbone(fw, seen), NUMBERS, 5, pretrained=False)
@@ -418,14 +424,14 @@ def test_every_image_is_used_once_in_each_epoch_in_a_new_order(impl, fw, rng):
     assert found == 3, f"three epochs have an order each; yours have {found} different ones together"
 
 
-@level(3, "frozen", points=2)
+@frozen
 def test_a_batch_has_32_images_and_both_parts_one_rate_unless_told(impl):
     parameters = signature(impl.fit).parameters
     found = {name: parameters[name].default for name in ("backbone_rate", "batch_size")}
     assert found == {"backbone_rate": None, "batch_size": 32}, f"the defaults of fit are {found}"
 
 
-@level(3, "frozen", points=2)
+@frozen
 def test_a_net_that_is_not_pretrained_trains_as_a_whole(impl, fw, rng):
     backbone = warmed(fw, rng)
     model = impl.Classifier(backbone, NUMBERS, 5, pretrained=False)
@@ -445,7 +451,7 @@ def test_a_net_that_is_not_pretrained_trains_as_a_whole(impl, fw, rng):
 # ---------------------------------------------------------------------- level 4
 
 
-@level(4, "unfrozen", points=2)
+@unfrozen
 def test_all_but_the_norms_is_unfrozen(impl, fw, rng):
     model = impl.Classifier(warmed(fw, rng), NUMBERS, 5, pretrained=True)
     model.unfreeze()
@@ -460,7 +466,7 @@ def test_all_but_the_norms_is_unfrozen(impl, fw, rng):
     assert not moved, f"a forward pass in training mode changed the unfrozen backbone: {moved}"
 
 
-@level(4, "unfrozen", points=2)
+@unfrozen
 def test_the_norms_stay_as_they_are_in_a_fit(impl, fw, rng):
     model = impl.Classifier(warmed(fw, rng), NUMBERS, 5, pretrained=True)
     model.unfreeze()
@@ -475,7 +481,7 @@ def test_the_norms_stay_as_they_are_in_a_fit(impl, fw, rng):
     )
 
 
-@level(4, "unfrozen", points=2)
+@unfrozen
 @pytest.mark.parametrize("backbone_rate", [1e-4, None])
 def test_head_and_backbone_have_rates_of_their_own(impl, fw, rng, backbone_rate):
     """Adam's first step moves every number by its rate, whatever the size of its gradient."""
@@ -554,7 +560,7 @@ def transferred(impl, fw, backbone, seed):
 
 
 @pytest.mark.timeout(120)  # a few seconds, on a machine with nothing else to do
-@level(5, "transfer pays", points=3)
+@transfer_pays
 def test_ten_labels_a_class_are_worth_more_after_other_digits(impl, fw):
     """Ten seeds in each framework: head alone 0.41 to 0.59, fine-tuned 0.51 to 0.65, from scratch 0.36 to 0.49.
 

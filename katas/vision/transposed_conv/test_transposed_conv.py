@@ -12,6 +12,14 @@ import pytest
 
 from dojo import level
 
+sizes = level(1, "sizes")
+spread_level = level(2, "spread", points=2)
+stride_padding = level(3, "stride and padding", points=3)
+adjoint = level(4, "adjoint", points=2)
+checkerboard = level(5, "checkerboard", points=2)
+gradients = level(6, "gradients", points=2, autograd=True)
+any_input = level(7, "any input")
+
 # Shape of the images, shape of the kernel, and the arguments.
 AT_STRIDE_ONE = {
     "plain": ((2, 4, 3, 3), (2, 3, 4, 3), {}),
@@ -113,7 +121,7 @@ def settings(*tables):
 # ---------------------------------------------------------------- levels
 
 
-@level(1, "sizes")
+@sizes
 def test_the_size_is_what_is_left_of_the_canvas(impl):
     for setting in AXES:
         expected, found = len(counted(*setting)), impl.output_size(*setting)
@@ -124,7 +132,7 @@ def test_the_size_is_what_is_left_of_the_canvas(impl):
     assert impl.output_size(5, 3) == 7, f"by default 5 pixels and 3 taps make 7, not {impl.output_size(5, 3)}"
 
 
-@level(1, "sizes")
+@sizes
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -144,7 +152,7 @@ def test_a_size_that_cannot_be_is_refused(impl, wrong):
         impl.output_size(4, 3, **wrong)
 
 
-@level(2, "spread", points=2)
+@spread_level
 @settings(AT_STRIDE_ONE)
 def test_copies_of_the_kernel_are_added_where_they_overlap(impl, fw, rng, setting):
     images, kernel, bias, _ = drawn(rng, setting)
@@ -154,7 +162,7 @@ def test_copies_of_the_kernel_are_added_where_they_overlap(impl, fw, rng, settin
     fw.close(output, own_images(fw, spread(images, kernel, bias)), of="output")
 
 
-@level(2, "spread", points=2)
+@spread_level
 @pytest.mark.parametrize(
     ("channels", "bias"), [(4, 3), (3, 2), (2, 4), (2, 1)], ids=["channels", "swapped", "long_bias", "short_bias"]
 )
@@ -164,7 +172,7 @@ def test_channels_that_do_not_fit_are_refused(impl, fw, rng, channels, bias):
         impl.transposed_conv2d(*tensors(fw, *arrays))
 
 
-@level(3, "stride and padding", points=3)
+@stride_padding
 @settings(ANYHOW)
 def test_stride_padding_and_output_padding(impl, fw, rng, setting):
     images, kernel, bias, arguments = drawn(rng, setting)
@@ -174,7 +182,7 @@ def test_stride_padding_and_output_padding(impl, fw, rng, setting):
     fw.close(output, own_images(fw, spread(images, kernel, bias, **arguments)), of="output")
 
 
-@level(3, "stride and padding", points=3, autograd=True)  # NumPy has no layer of its own to compare with
+@stride_padding(autograd=True)
 @settings(ANYHOW)
 def test_the_official_layer_agrees(impl, fw, rng, setting):
     images, kernel, bias, arguments = drawn(rng, setting)
@@ -195,7 +203,7 @@ def official(fw, images, kernel, bias, shape, stride=1, padding=0, output_paddin
     return tf.nn.conv2d_transpose(images, kernel, shape, pair(stride), border) + bias
 
 
-@level(3, "stride and padding", points=3)
+@stride_padding
 @pytest.mark.parametrize("wrong", [{"stride": (1, 0)}, {"padding": (0, 3)}], ids=["no_stride", "all_cut"])
 def test_a_layer_that_cannot_be_is_refused(impl, fw, rng, wrong):
     arrays = tensors(fw, rng.standard_normal((1, 5, 4, 2)), rng.standard_normal((2, 3, 1, 2)))
@@ -203,7 +211,7 @@ def test_a_layer_that_cannot_be_is_refused(impl, fw, rng, wrong):
         impl.transposed_conv2d(*arrays, **wrong)
 
 
-@level(4, "adjoint", points=2)
+@adjoint
 def test_the_gap_between_two_dot_products(impl, fw, rng):
     x, y = rng.standard_normal((3, 4)), rng.standard_normal((3, 5))
     matrix, other = rng.standard_normal((4, 5)), rng.standard_normal((5, 4))
@@ -219,14 +227,14 @@ def test_the_gap_between_two_dot_products(impl, fw, rng):
         )
 
 
-@level(4, "adjoint", points=2)
+@adjoint
 def test_where_both_dot_products_are_zero_there_is_no_gap(impl, fw, rng):
     x, y = fw.array(rng.standard_normal((3, 4))), fw.array(rng.standard_normal((3, 4)))
     found = impl.adjoint_gap(lambda x: 0 * x, lambda y: 0 * y, x, y)
     assert found == 0, f"both dot products are zero: the gap is 0, not {found}"
 
 
-@level(4, "adjoint", points=2)
+@adjoint
 @settings(AT_STRIDE_ONE, ANYHOW)
 def test_it_is_the_transpose_of_the_convolution(impl, fw, rng, setting):
     """⟨convolution(x), y⟩ = ⟨x, transposed convolution(y)⟩: the convolution is NumPy's, window by window."""
@@ -248,7 +256,7 @@ def test_it_is_the_transpose_of_the_convolution(impl, fw, rng, setting):
     assert gap < 1e-9, f"⟨convolution(x), y⟩ and ⟨x, transposed convolution(y)⟩ should be equal; the gap is {gap:.3g}"
 
 
-@level(5, "checkerboard", points=2)
+@checkerboard
 def test_how_many_copies_reach_a_pixel(impl):
     for setting in AXES:
         found = impl.overlaps(*setting)
@@ -263,7 +271,7 @@ def test_how_many_copies_reach_a_pixel(impl):
         impl.overlaps(4, 3, stride=2, padding=5)
 
 
-@level(5, "checkerboard", points=2)
+@checkerboard
 @pytest.mark.parametrize(
     ("shape", "taps", "scale"),
     [((2, 3, 4, 2), (5, 7), 2), ((1, 2, 3, 3), (1, 3), 3), ((2, 4, 1, 2), (3, 3), 1)],
@@ -278,7 +286,7 @@ def test_each_pixel_is_repeated_and_then_convolved(impl, fw, rng, shape, taps, s
     fw.close(impl.resize_conv2d(*tensors(fw, images, kernel)), without, of="output by default, twice as large")
 
 
-@level(5, "checkerboard", points=2)
+@checkerboard
 @pytest.mark.parametrize(("taps", "scale"), [((4, 3), 2), ((3, 2), 2), ((3, 3), 0)], ids=["high", "wide", "gone"])
 def test_enlarging_by_what_cannot_be_is_refused(impl, fw, rng, taps, scale):
     arrays = tensors(fw, rng.standard_normal((1, 3, 3, 2)), rng.standard_normal((*taps, 2, 2)))
@@ -286,7 +294,7 @@ def test_enlarging_by_what_cannot_be_is_refused(impl, fw, rng, taps, scale):
         impl.resize_conv2d(*arrays, scale=scale)
 
 
-@level(5, "checkerboard", points=2)
+@checkerboard
 def test_the_checkerboard_measured(impl, fw):
     """A grey image through a kernel of ones: how much brighter is the brightest inner pixel than the darkest?
 
@@ -310,7 +318,7 @@ def test_the_checkerboard_measured(impl, fw):
         )
 
 
-@level(6, "gradients", points=2, autograd=True)
+@gradients
 @settings({name: ANYHOW[name] for name in ("stride", "all")})
 def test_gradients_reach_images_kernel_and_bias(impl, fw, rng, setting):
     images, kernel, bias, arguments = drawn(rng, setting)
@@ -328,7 +336,7 @@ def test_gradients_reach_images_kernel_and_bias(impl, fw, rng, setting):
     )
 
 
-@level(6, "gradients", points=2, autograd=True)
+@gradients
 def test_gradients_pass_through_the_repeated_pixels(impl, fw, rng):
     images, kernel, bias = rng.standard_normal((2, 3, 2, 2)), rng.standard_normal((3, 1, 2, 3)), rng.standard_normal(3)
 
@@ -345,7 +353,7 @@ def test_gradients_pass_through_the_repeated_pixels(impl, fw, rng):
     )
 
 
-@level(7, "any input")
+@any_input
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_dtype_is_kept(impl, fw, rng, dtype):
     images, kernel, bias, arguments = drawn(rng, ANYHOW["all"])
@@ -354,7 +362,7 @@ def test_the_dtype_is_kept(impl, fw, rng, dtype):
     fw.close(impl.transposed_conv2d(*arrays, **arguments), expected, of="output", dtype=dtype)
 
 
-@level(7, "any input")
+@any_input
 def test_the_memory_may_be_laid_out_otherwise_and_is_left_alone(impl, fw, rng):
     images, kernel, bias, arguments = drawn(rng, ANYHOW["all"])
     inputs = tensors(fw, images, kernel, bias)
@@ -368,7 +376,7 @@ def test_the_memory_may_be_laid_out_otherwise_and_is_left_alone(impl, fw, rng):
         fw.check_unchanged(tensor, array, of=name)
 
 
-@level(7, "any input")
+@any_input
 def test_more_and_larger_images_take_no_more_operations(impl, fw, rng):
     counts = []
     for batch, height, width, channels in ((2, 4, 5, 2), (7, 12, 15, 5)):
@@ -382,7 +390,7 @@ def test_more_and_larger_images_take_no_more_operations(impl, fw, rng):
 
 
 @pytest.mark.gpu
-@level(3, "stride and padding", points=3)
+@stride_padding
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     images, kernel, bias, arguments = drawn(rng, ANYHOW["all"])
     output = impl.transposed_conv2d(*tensors(gpu, images, kernel, bias), **arguments)

@@ -11,6 +11,14 @@ import pytest
 
 from dojo import level
 
+shapes = level(1, "shapes")
+double_level = level(2, "double")
+skips_level = level(3, "skips", points=3)
+any_size = level(4, "any size", points=2)
+loss_level = level(5, "loss", points=2)
+gradients_level = level(6, "gradients", points=2)
+learns = level(7, "learns", points=2)
+
 HALVED = {"eight": (2, 8, 12), "smallest": (4, 4, 4)}  # batch, height, width, for a depth of 2
 ODD = {"odd": (2, 7, 9), "one_short": (2, 11, 8), "tall": (3, 5, 2), "one_pixel": (3, 1, 1)}
 
@@ -147,7 +155,7 @@ def each(cases):
 # ---------------------------------------------------------------- levels
 
 
-@level(1, "shapes")
+@shapes
 def test_the_logits_have_the_size_of_the_images(impl, fw, rng):
     net = made(impl, fw)
     for height, width in ((8, 8), (7, 8), (13, 6), (1, 1), (2, 3)):
@@ -157,7 +165,7 @@ def test_the_logits_have_the_size_of_the_images(impl, fw, rng):
         )
 
 
-@level(1, "shapes")
+@shapes
 def test_no_weight_is_missing_and_none_is_wasted(impl, fw):
     net = impl.UNet()
     fw.call(net, fw.images(np.ones((1, 9, 8, 1))))
@@ -174,20 +182,20 @@ def test_no_weight_is_missing_and_none_is_wasted(impl, fw):
     )
 
 
-@level(1, "shapes")
+@shapes
 def test_a_net_of_one_level(impl, fw, rng):
     net = impl.UNet(1, 2, width=3, depth=1)
     logits = fw.call(net, fw.images(rng.standard_normal((1, 3, 2, 1))))
     fw.check_shape(logits, own(fw, np.zeros((1, 3, 2, 2))).shape, of="logits of a net of depth 1")
 
 
-@level(1, "shapes")
+@shapes
 def test_a_net_without_levels_is_refused(impl, fw):
     with pytest.raises(ValueError):
         impl.UNet(depth=0)
 
 
-@level(2, "double")
+@double_level
 @pytest.mark.parametrize(
     ("shape", "channels"),
     [((2, 5, 6, 3), 4), ((5, 1, 1, 2), 2), ((1, 4, 3, 1), 3)],
@@ -206,7 +214,7 @@ def test_two_convolutions_with_norm_and_relu(impl, fw, rng, shape, channels):
     fw.check_unchanged(tensor, own(fw, images), of="images")
 
 
-@level(2, "double")
+@double_level
 def test_the_norms_forget_a_tenth_at_each_step(impl, fw, rng):
     """As PyTorch's do by default, and Keras's with momentum=0.9."""
     images, block = 1 + rng.standard_normal((3, 4, 4, 2)), impl.DoubleConv(2, 3)
@@ -224,19 +232,19 @@ def test_the_norms_forget_a_tenth_at_each_step(impl, fw, rng):
         )
 
 
-@level(3, "skips", points=3)
+@skips_level
 @each(HALVED)
 def test_each_level_joins_what_comes_up_with_what_was_kept(impl, fw, rng, places):
     check_net(impl, fw, rng, places)
 
 
-@level(4, "any size", points=2)
+@any_size
 @each(ODD)
 def test_every_size_is_padded_halved_and_cut_back(impl, fw, rng, places):
     check_net(impl, fw, rng, places)
 
 
-@level(5, "loss", points=2)
+@loss_level
 @pytest.mark.parametrize("smooth", [1.0, 0.1])
 @pytest.mark.parametrize("shape", [(3, 5, 4, 2), (1, 1, 1, 1), (2, 7, 3, 1)], ids=["some", "one_pixel", "odd"])
 def test_the_loss_of_each_image_and_channel(impl, fw, rng, shape, smooth):
@@ -247,13 +255,13 @@ def test_the_loss_of_each_image_and_channel(impl, fw, rng, shape, smooth):
         fw.close(impl.dice_loss(fw.images(logits), fw.images(targets)), expected, of="loss by default")
 
 
-@level(5, "loss", points=2)
+@loss_level
 def test_an_empty_target_that_is_left_empty_costs_nothing(impl, fw):
     nothing = fw.images(np.full((2, 3, 3, 1), -1000.0))
     fw.close(impl.dice_loss(nothing, fw.images(np.zeros((2, 3, 3, 1)))), 0.0, of="loss of nothing found in nothing")
 
 
-@level(5, "loss", points=2)
+@loss_level
 @pytest.mark.parametrize("shape", [(3, 5, 4, 2), (4, 1, 1, 1)], ids=["some", "one_pixel"])
 def test_intersection_over_union(impl, fw, rng, shape):
     logits, targets = rng.standard_normal(shape) + 0.3, drawn_targets(rng, shape)
@@ -265,7 +273,7 @@ def test_intersection_over_union(impl, fw, rng, shape):
     fw.close(impl.iou(fw.images(logits), fw.images(targets)), expected, of="intersection over union")
 
 
-@level(5, "loss", points=2)
+@loss_level
 def test_the_loss_keeps_float64_and_the_measure_is_float32(impl, fw, rng):
     logits, targets = rng.standard_normal((2, 3, 4, 2)), drawn_targets(rng, (2, 3, 4, 2))
     given = [fw.array(own(fw, array), "float64") for array in (logits, targets)]
@@ -273,7 +281,7 @@ def test_the_loss_keeps_float64_and_the_measure_is_float32(impl, fw, rng):
     fw.close(impl.iou(*given), overlap(logits > 0, targets > 0), of="intersection over union of float64")
 
 
-@level(6, "gradients", points=2)
+@gradients_level
 def test_gradients_of_the_loss(impl, fw, rng):
     logits, targets = rng.standard_normal((3, 4, 5, 2)), drawn_targets(rng, (3, 4, 5, 2))
     fixed = fw.array(own(fw, targets), "float64")
@@ -284,7 +292,7 @@ def test_gradients_of_the_loss(impl, fw, rng):
     fw.check_gradients(lambda logits: impl.dice_loss(logits, fixed), by_hand, [own(fw, logits)], names=["logits"])
 
 
-@level(6, "gradients", points=2)
+@gradients_level
 def test_huge_logits_have_finite_gradients(impl, fw):
     logits = np.array([-1000.0, 1000.0, -1000.0, 1000.0]).reshape(1, 2, 2, 1)
     targets = np.array([0.0, 1.0, 1.0, 0.0]).reshape(1, 2, 2, 1)
@@ -295,7 +303,7 @@ def test_huge_logits_have_finite_gradients(impl, fw):
     )
 
 
-@level(6, "gradients", points=2)
+@gradients_level
 def test_a_gradient_comes_back_through_every_skip_and_level(impl, fw, rng):
     net = made(impl, fw)
     weights = dict(fw.parameters(net))
@@ -344,7 +352,7 @@ def cast(fw, tensor, dtype):
     return tf.cast(tensor, dtype)
 
 
-@level(7, "learns", points=2)
+@learns
 @pytest.mark.timeout(60)
 def test_the_first_step_moves_the_weights_by_the_learning_rate(impl, fw, rng):
     """As Adam's first step does, where the gradient is not tiny. By default the rate is 0.01."""
@@ -372,7 +380,7 @@ def drawn_shapes(rng, count, height, width):
     return 2 * inside + rng.standard_normal(inside.shape), inside
 
 
-@level(7, "learns", points=2)
+@learns
 @pytest.mark.timeout(120)  # an eager loop in TensorFlow is slow
 def test_shapes_in_noise_are_found(impl, fw, rng):
     """Trained on 16 images of 22 × 19 pixels, tried on 16 others of 21 × 27.
@@ -404,7 +412,7 @@ def test_shapes_in_noise_are_found(impl, fw, rng):
 
 
 @pytest.mark.gpu
-@level(4, "any size", points=2)
+@any_size
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
     images, net = rng.standard_normal((2, 7, 9, 2)), made(impl, gpu)
     logits = gpu.call(net, gpu.images(images))

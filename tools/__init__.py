@@ -1,0 +1,1 @@
+"""What only contributors run, on copies of the project."""
