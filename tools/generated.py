@@ -11,7 +11,6 @@ from dojo.learner.progress import Store, keys_of, remember
 from dojo.running.job import Job
 from dojo.running.runner import run_all
 
-
 KATA = "softmax"
 
 
@@ -57,8 +56,8 @@ def _solve(project: Path, katas: list[Kata]) -> None:
     for job in jobs:
         shutil.copy(job.kata.implementation(job.framework, project / "solutions"), job.implementation)
     original = Catalog().find(KATA)
-    passed = {result.framework: result for result in run_all([Job(original, name, ROOT / "solutions") for name in FRAMEWORKS])}
-    results = [
-        KataResult(job.kata.track, job.kata.slug, job.framework, passed[job.framework].levels) for job in jobs
-    ]
+    passed = {
+        result.framework: result for result in run_all([Job(original, name, ROOT / "solutions") for name in FRAMEWORKS])
+    }
+    results = [KataResult(job.kata.track, job.kata.slug, job.framework, passed[job.framework].levels) for job in jobs]
     remember(results, Store(project / ".dojo" / "progress.json"), keys_of(jobs))

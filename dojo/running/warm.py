@@ -55,7 +55,7 @@ def be_spare(framework: str) -> None:
 def import_framework(framework: str) -> None:
     """Import the framework and what its katas are likely to need, and keep the garbage collector away from it."""
     if is_installed(framework):
-        import_ahead(getattr(open_adapter(framework), "ahead", ()))
+        import_ahead(open_adapter(framework).ahead)
 
 
 def import_ahead(modules: list[str] | tuple[str, ...]) -> None:

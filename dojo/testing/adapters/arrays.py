@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Arrays(ABC):
-    """Tensors of a framework behind one set of names. "Common layout" is that of NumPy and TensorFlow: channels last."""
+    """Tensors of a framework behind one set of names. "Common layout" means channels last."""
 
     device: str
 
@@ -92,7 +92,7 @@ class Arrays(ABC):
 
     @abstractmethod
     def cross_entropy(self, logits: Any, labels: Any) -> Any:
-        """The mean cross-entropy, of shape (), of (batch, classes) logits and (batch,) integer labels. Gradients pass."""
+        """The mean cross-entropy, a tensor of shape (), of logits (batch, classes) and labels (batch,), integers."""
 
     def own_loss(self, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         """A loss of (outputs, targets) with its two arguments in the order that the framework's own losses have."""
@@ -102,7 +102,7 @@ class Arrays(ABC):
         """The function as the framework compiles it, where it does: in TensorFlow a tf.function."""
         return f
 
-    def spoil(self, t: Any) -> None:
+    def spoil(self, t: Any) -> None:  # noqa: B027 - not every tensor can be written to
         """Fill the tensor with zeros, as a careless caller does; nothing where tensors cannot be written to."""
 
     @abstractmethod

@@ -17,6 +17,7 @@ class FrameworkAdapter(Models, Optimisers, Counting):
     """A framework behind one set of names. The concrete adapters hold all that is special to each."""
 
     name: str
+    ahead: tuple[str, ...] = ()  # modules to import before a fork, since many katas need them
     traces = False  # whether a training step is compiled, so that its Python code runs for the traces alone
     loads_in_processes = False  # whether a data loader's workers are processes, and not threads
 
@@ -28,7 +29,7 @@ class FrameworkAdapter(Models, Optimisers, Counting):
     def tensor_name(self) -> str:
         """What the framework calls its tensors."""
 
-    def wake(self) -> None:  # noqa: B027 - most have nothing to start
+    def wake(self) -> None:
         """Start what the framework would start at its first operation, without a word; never before a fork."""
 
     @abstractmethod

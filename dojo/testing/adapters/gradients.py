@@ -34,7 +34,7 @@ class Gradients(Checks):
         rtol: float = 1e-4,
         atol: float = 1e-5,
     ) -> None:
-        """What `gradients` gave is there for each name, has the oracle's shape and, but for atol + rtol·|e|, its values."""
+        """What `gradients` gave is there for each name, with the shape and, but for atol + rtol·|e|, the values."""
         for actual, right, name in zip(found, expected, names, strict=True):
             if actual is None:
                 raise CheckFailed(f"no gradient reaches {name}. Which operation cuts it off?")
@@ -89,7 +89,7 @@ class Gradients(Checks):
                     )
 
     def _contracted(self, f: Callable, arrays: list[np.ndarray], cotangent: np.ndarray) -> list[np.ndarray | None]:
-        """The gradient of sum(cotangent · f(arrays)) for each float array; None for the others, or where none arrives."""
+        """The gradient of sum(cotangent · f(arrays)) for each float array; None for others, or where none arrives."""
         tensors = [self._tensor(x, x.dtype.name) for x in arrays]
         floats = [index for index, x in enumerate(arrays) if x.dtype.kind == "f"]
 

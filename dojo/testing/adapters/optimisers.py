@@ -32,7 +32,7 @@ class Optimisers(Layers):
 
     @abstractmethod
     def apply_gradients(self, optimiser: Any, parameters: Any, gradients: Sequence[np.ndarray | None]) -> None:
-        """One step of the optimiser with these gradients, arrays in the parameters' own layout; None where one has none."""
+        """One step with these gradients, arrays in the parameters' own layout; None where one has none."""
 
     @abstractmethod
     def set_learning_rate(self, optimiser: Any, rate: float) -> None: ...

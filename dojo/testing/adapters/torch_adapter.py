@@ -18,6 +18,7 @@ class Adapter(TorchModels, TorchOptimisers, TorchLayers, TorchCounting, Framewor
     name = "torch"
     tensor_name = "torch.Tensor"
     loads_in_processes = True
+    ahead = ("torch._dynamo",)  # the first optimiser imports all of it
 
     def seed(self, n: int) -> None:
         random.seed(n)
