@@ -50,3 +50,12 @@ def test_a_broken_dojo_toml_is_told_in_a_sentence(project, right, content, told)
     done = project.run("-m", "dojo", "check")
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_with_the_files_of_one_kata_can_be_handed_in(project, right):
+    project.kata("double", numpy="def double(x): raise NotImplementedError('double is yours to write')")
+    project.write("handed_in/double_numpy.py", right)
+    assert project.run("-m", "dojo", "check", "double", "--impl=handed_in").returncode == 0
+    assert project.pytest("-k", "double", "--impl=handed_in").returncode == 0
+    project.write("handed_in/double_numpy.py", right.replace("x + x", "x + x + x"))
+    assert project.pytest("-k", "double", "--impl=handed_in").returncode == 1

@@ -49,8 +49,9 @@ class Kata:
         return f"{self.slug}_{framework}.py"
 
     def implementation(self, framework: str, tree: Path) -> Path:
-        """Where `tree`, which mirrors katas/, holds this kata in this framework."""
-        return tree / self.track / self.slug / self.file_name(framework)
+        """Where `tree` has this kata in this framework: it mirrors katas/, or holds files of one kata only."""
+        only = tree / self.file_name(framework)
+        return only if only.is_file() else tree / self.track / self.slug / only.name
 
     @cached_property
     def meta(self) -> Meta:
@@ -107,7 +108,7 @@ class Catalog:
 
 
 def find_tree(text: str, root: Path, here: Path) -> Path:
-    """The folder that --impl names: a tree of the repository, or any folder that mirrors katas/."""
+    """The folder that --impl names: a tree of the repository, a folder that mirrors katas/, or one of a kata's files."""
     tree = root / text if text in ("katas", "solutions") else (here / text).resolve()
     if not tree.is_dir():
         raise DojoError(

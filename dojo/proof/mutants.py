@@ -8,30 +8,19 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_SWAPS = {
-    ast.Add: [ast.Sub],
-    ast.Sub: [ast.Add],
-    ast.Mult: [ast.Div],
-    ast.Div: [ast.Mult],
-    ast.FloorDiv: [ast.Mult],
-    ast.Mod: [ast.FloorDiv],
-    ast.Pow: [ast.Mult],
-    ast.MatMult: [],
-    ast.BitAnd: [ast.BitOr],
-    ast.BitOr: [ast.BitAnd],
-    ast.Lt: [ast.LtE],
-    ast.LtE: [ast.Lt],
-    ast.Gt: [ast.GtE],
-    ast.GtE: [ast.Gt],
-    ast.Eq: [ast.NotEq],
-    ast.NotEq: [ast.Eq],
-    ast.Is: [ast.IsNot],
-    ast.IsNot: [ast.Is],
-    ast.In: [ast.NotIn],
-    ast.NotIn: [ast.In],
-    ast.And: [ast.Or],
-    ast.Or: [ast.And],
-}
+_PAIRS = [
+    (ast.Add, ast.Sub),
+    (ast.Mult, ast.Div),
+    (ast.BitAnd, ast.BitOr),
+    (ast.Lt, ast.LtE),
+    (ast.Gt, ast.GtE),
+    (ast.Eq, ast.NotEq),
+    (ast.Is, ast.IsNot),
+    (ast.In, ast.NotIn),
+    (ast.And, ast.Or),
+]
+_OTHERS = {ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult}
+_SWAPS = dict(_PAIRS) | {second: first for first, second in _PAIRS} | _OTHERS
 
 
 @dataclass(frozen=True)
@@ -119,7 +108,7 @@ def _with(node: ast.AST, **fields) -> ast.AST:
 
 
 def _binary(node: ast.BinOp) -> Iterator[ast.AST]:
-    for other in _SWAPS.get(type(node.op), []):
+    if other := _SWAPS.get(type(node.op)):
         yield _with(node, op=other())
     if isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div | ast.Pow):
         yield node.left
@@ -128,13 +117,12 @@ def _binary(node: ast.BinOp) -> Iterator[ast.AST]:
 
 
 def _compare(node: ast.Compare) -> Iterator[ast.AST]:
-    for other in _SWAPS.get(type(node.ops[0]), []):
+    if other := _SWAPS.get(type(node.ops[0])):
         yield _with(node, ops=[other(), *node.ops[1:]])
 
 
 def _boolean(node: ast.BoolOp) -> Iterator[ast.AST]:
-    for other in _SWAPS[type(node.op)]:
-        yield _with(node, op=other())
+    yield _with(node, op=_SWAPS[type(node.op)]())
 
 
 def _unary(node: ast.UnaryOp) -> Iterator[ast.AST]:
@@ -151,12 +139,10 @@ def _constant(node: ast.Constant) -> Iterator[ast.AST]:
             yield ast.Constant(value - 1)
     elif isinstance(value, float):
         yield ast.Constant(value * 2 if value else 1.0)
-    elif value is None:
-        return
 
 
 def _augmented(node: ast.AugAssign) -> Iterator[ast.AST]:
-    for other in _SWAPS.get(type(node.op), []):
+    if other := _SWAPS.get(type(node.op)):
         yield _with(node, op=other())
     yield ast.Pass()
 
@@ -193,12 +179,9 @@ def _jump(node: ast.Break | ast.Continue) -> Iterator[ast.AST]:
 
 
 def _slice(node: ast.Slice) -> Iterator[ast.AST]:
-    if node.lower is not None:
-        yield _with(node, lower=None)
-    if node.upper is not None:
-        yield _with(node, upper=None)
-    if node.step is not None:
-        yield _with(node, step=None)
+    for bound in ("lower", "upper", "step"):
+        if getattr(node, bound) is not None:
+            yield _with(node, **{bound: None})
 
 
 _MAKERS = [

@@ -1,6 +1,6 @@
 """What an implementation may not do to the process that tests it, and how each attempt is told.
 
-These guards work inside the process and name the learner's line. They are the first line only: `dojo.runner` isolates
+These guards work inside the process and name the learner's line. They are the first line only: `dojo.running` isolates
 every kata in a process of its own, and believes nothing but results that arrived.
 """
 
