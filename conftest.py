@@ -1,1 +1,1 @@
-pytest_plugins = ["dojo.pytest_plugin", "dojo.learner.remembering"]
+pytest_plugins = ["dojo.pytest_plugin", "dojo.learner.remembering", "dojo.learner.bare"]

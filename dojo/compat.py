@@ -19,6 +19,13 @@ def renew_fixtures(item: pytest.Item) -> None:
     item._initrequest()
 
 
+def builtin_plugins() -> list[str]:
+    """The modules of pytest that each of its runs imports."""
+    from _pytest.config import default_plugins
+
+    return [f"_pytest.{name}" for name in default_plugins]
+
+
 def terminal_of(reporter: Any) -> tuple[IO[str], int, bool]:
     """What pytest prints to: the file, its width, and whether colours are wanted."""
     width = 120
@@ -83,6 +90,27 @@ def watching_tensorflow(see: Callable[[str, Any], None]) -> Iterator[None]:
         yield
     finally:
         op_callbacks.remove_op_callback(callback)
+
+
+@contextmanager
+def watching_collectives_of_tensorflow(see: Callable[[str], None]) -> Iterator[None]:
+    """Inside, see(its name) is called for each collective operation, dispatched or traced: no callback sees those."""
+    from unittest import mock
+
+    from tensorflow.python.ops import gen_collective_ops as operations
+
+    def watched(function):
+        def call(*args, **kwargs):
+            see(function.__name__)
+            return function(*args, **kwargs)
+
+        return call
+
+    named = {name: value for name, value in vars(operations).items() if name.startswith("collective_")}
+    with mock.patch.multiple(
+        operations, **{name: watched(f) for name, f in named.items() if callable(f) and not name.endswith("_fallback")}
+    ):
+        yield
 
 
 def sublayers(layer: Any) -> list[Any]:

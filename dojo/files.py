@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import MISSING, fields
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -18,10 +19,14 @@ def shown(path: Path) -> str:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The file's content. A file that is missing or not TOML is a DojoError that names it."""
+_hints = cache(get_type_hints)
+
+
+def read_toml(path: Path, only_head: bool = False) -> dict[str, Any]:
+    """The file's content, or what stands before its first table. A file that is missing or not TOML is a DojoError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text.partition("\n[")[0] if only_head else text)
     except FileNotFoundError:
         raise DojoError(f"{shown(path)} is missing. Restore it, for example with git checkout.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -33,7 +38,7 @@ def read_table(kind: type, table: dict[str, Any], where: str) -> Any:
 
     `where` says in a message which table is meant: a path, or a path and an entry of it.
     """
-    hints, known = get_type_hints(kind), {field.name: field for field in fields(kind)}
+    hints, known = _hints(kind), {field.name: field for field in fields(kind)}
     for name, field in known.items():
         if name not in table and field.default is MISSING and field.default_factory is MISSING:
             raise DojoError(f"{where} needs the key {name!r} of type {_words(hints[name])}. Add it.")

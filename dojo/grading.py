@@ -162,7 +162,7 @@ class DeferredResult(KataResult):
         read: Callable[[], list[LevelResult]],
         message: str = "",
     ):
-        """`summary` holds `state` and, as far as they are known, `mastered`, `score` and `total`."""
+        """`summary` holds `state` and, as far as they are known, `mastered`, `score`, `total` (or a call for it)."""
         self.track, self.slug, self.framework, self.message = track, slug, framework, message
         self._summary, self._read = summary, read
 
@@ -184,7 +184,8 @@ class DeferredResult(KataResult):
 
     @property
     def total(self) -> int:
-        return self._summary["total"] if "total" in self._summary else super().total
+        total = self._summary.get("total")
+        return super().total if total is None else total() if callable(total) else total
 
 
 def grade(track: str, slug: str, framework: str, tests: list[TestResult], message: str = "") -> KataResult:
@@ -216,7 +217,11 @@ def not_started(kata: Kata, framework: str, tree: Path, reason: str = "") -> Kat
             tests.append(test)
         return _in_levels(tests)
 
-    summary = {"state": State.SKIPPED if reason else State.NOT_STARTED, "mastered": False, "score": 0}
+    def total() -> int:
+        return 0 if reason else sum(level.points for level in levels_in(kata.test_file, framework))
+
+    state = State.SKIPPED if reason else State.NOT_STARTED
+    summary = {"state": state, "mastered": False, "score": 0, "total": total}
     return DeferredResult(kata.track, kata.slug, framework, summary, levels)
 
 

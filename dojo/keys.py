@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from dojo.files import ROOT, SOLUTIONS
 _WITHOUT_EFFECT = ("commands", "learner", "proof", "report", "verbs.py", "__main__.py")
 _ALWAYS = ("numpy", "pytest", "pytest-timeout")
 _DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}  # import name to the name of the package
-_IMPORT = re.compile(r"^\s*(?:import|from)\s+(\w+)", re.MULTILINE)
+_IMPORT = re.compile(rb"^[ \t]*(?:import|from)\s+(\w+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,42 @@ class Key:
         return f"{self.own}-{self.harness}"
 
 
-def key_of(kata: Kata, framework: str, implementation: Path | bytes) -> Key:
+class Files:
+    """Reads each file once: for keys that are taken in one go, and no longer, since files change."""
+
+    def __init__(self) -> None:
+        self.content = cache(_content)
+        self.beside = cache(_beside)
+
+
+def key_of(kata: Kata, framework: str, implementation: Path | bytes, files: Files | None = None) -> Key:
     """The key of the result of this implementation (its file, or its text) of the kata, as the files are now."""
-    solutions = kata.folder.parents[2] / SOLUTIONS.name
-    solution = kata.implementation(framework, solutions)
-    stubs = {kata.file_name(name) for name in FRAMEWORKS}
-    beside = sorted(path for path in kata.folder.iterdir() if path.is_file() and path.name not in stubs)
-    under_test = implementation if isinstance(implementation, bytes) else _content(implementation)
-    texts = [under_test, *map(_content, (*beside, solution, solution.with_name("mistakes.toml")))]
-    imported = {name for text in texts for name in _IMPORT.findall(text.decode(errors="replace"))}
-    return Key(_hash(texts), _harness(framework, frozenset(imported)))
+    files = files or Files()
+    solution = kata.implementation(framework, kata.folder.parents[2] / SOLUTIONS.name)
+    others = (*files.beside(kata.folder), solution, solution.with_name("mistakes.toml"))
+    under_test = implementation if isinstance(implementation, bytes) else files.content(implementation)
+    texts = [under_test, *map(files.content, others)]
+    return Key(_hash(texts), _harness(framework, frozenset().union(*map(_imports, texts))))
 
 
 def _content(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
+    try:
+        return path.read_bytes()
+    except OSError:  # there is no such file
+        return b""
+
+
+def _beside(folder: Path) -> list[Path]:
+    """The files of a kata's folder without its stubs."""
+    kata = Kata(folder)
+    stubs = {kata.file_name(name) for name in FRAMEWORKS}
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.name not in stubs)
+
+
+@lru_cache(maxsize=4096)
+def _imports(text: bytes) -> frozenset[str]:
+    """The packages that a file imports."""
+    return frozenset(name.decode() for name in _IMPORT.findall(text))
 
 
 def _hash(parts: Iterable[bytes]) -> str:

@@ -105,6 +105,24 @@ class Project:
         return {(kata["kata"], kata["framework"]): kata for kata in json.loads(report.read_text())["katas"]}
 
 
+@pytest.fixture(scope="session")
+def many_katas():
+    """many_katas(project, tracks, katas): so many tracks of so many katas, in NumPy and PyTorch, nothing started."""
+
+    def many_katas(project: Project, tracks: int, katas: int) -> None:
+        names = [f"track_{number:02}" for number in range(tracks)]
+        project.write("katas/tracks.toml", "".join(f'[{name}]\ntitle = "All of {name}"\n' for name in names))
+        for number in range(tracks * katas):
+            slug = f"kata_{number:03}"
+            folder = f"katas/{names[number // katas]}/{slug}"
+            meta = f'title = "The kata {number}"\ndifficulty = 2\nminutes = 35\nanswers = []\n'
+            files = {"kata.toml": meta, f"test_{slug}.py": TESTS, f"{slug}_numpy.py": STUB, f"{slug}_torch.py": STUB}
+            for name, text in files.items():
+                project.write(f"{folder}/{name}", text)
+
+    return many_katas
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path)

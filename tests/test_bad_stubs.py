@@ -6,7 +6,7 @@ import pytest
 
 from dojo.pytest_plugin.calls import describe
 from dojo.pytest_plugin.explain import line_in, message
-from dojo.pytest_plugin.loading import load
+from dojo.testing.loading import load
 
 # slug: (the stub, what the verdict must say, the line of the stub that it must name, as a pattern)
 BAD = {

@@ -17,6 +17,13 @@ from dojo.curriculum.stubs import is_started
         ("class A:\n    def f(self):\n        self.x = 1\n", True),
         ("def f():\n    x = 1\n    raise NotImplementedError('yours')\n", True),
         ("def f(:\n", True),
+        ("import a b\n\ndef f():\n    raise NotImplementedError\n", True),
+        ("def f(a=(1, 2)) -> int:\n    '''Doc.'''\n\n    raise NotImplementedError('yours')\n", False),
+        ("def f():\n    raise NotImplementedError('yours')\n    return 1\n", True),
+        ("def f():\n    raise NotImplementedError('yours'); return 1\n", True),
+        ("def f():\n    def g():\n        raise NotImplementedError\n    return g\n", True),
+        ('TEXT = \'"""\'\ndef f():\n    return 1\n\ndef g():\n    \'"""\'\n    raise NotImplementedError\n', True),
+        ("class A:\n    size = 1\n\n    def f(self):\n        raise NotImplementedError\n", False),
         ("", True),
     ],
 )

@@ -339,7 +339,16 @@ class TestBare:
         done = doubled.pytest()
         assert done.returncode == 0, done.stdout
         assert "Basics" in done.stdout
-        assert len(done.stdout.splitlines()) <= 20
+        assert len(done.stdout.splitlines()) <= 12
+
+    def test_many_tracks_still_take_few_lines_and_end_with_what_is_next(self, project, many_katas):
+        many_katas(project, tracks=20, katas=9)
+        done = project.pytest()
+        assert done.returncode == 0, done.stdout
+        lines = done.stdout.splitlines()
+        assert len(lines) <= 20
+        assert all(f"track_{number:02}" in done.stdout for number in range(20))
+        assert any(line.startswith("Next: begin kata_000") for line in lines)
 
     def test_only_what_is_started_runs(self, doubled, stub, right):
         doubled.kata("other", tests="raise RuntimeError('imported')", numpy=stub)
@@ -348,6 +357,8 @@ class TestBare:
         assert done.returncode == 0
         assert "imported" not in done.stdout
         assert "double in numpy" in done.stdout
+        assert "✓ 5 of 5" in done.stdout
+        assert "Next: begin other" in done.stdout
 
     def test_a_test_explorer_sees_every_kata(self, doubled, stub):
         doubled.kata("other", numpy=stub)

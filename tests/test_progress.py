@@ -11,8 +11,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dojo.grading import State, TestResult, grade
+from dojo.curriculum.katas import Catalog
+from dojo.curriculum.mistakes import apply, read_mistakes
+from dojo.errors import DojoError
+from dojo.grading import State, TestResult, grade, to_json
 from dojo.learner.progress import Progress, Store
+from tools.project_copy import copy_project
 
 
 def a_result(state: State, slug: str = "double"):
@@ -79,6 +83,75 @@ class TestFile:
             progress.give_up("double")
         assert list(store.read().given_up) == ["double"]
 
+    @pytest.mark.parametrize(
+        "summary",
+        [{"state": "passed"}, {"state": "splendid"}, {"score": 2}, "passed"],
+        ids=["short", "word", "none", "text"],
+    )
+    def test_a_file_with_an_unknown_summary_is_broken_too(self, store, summary):
+        entry = {"key": "mark", "summary": summary}
+        content = {"schema": 2, "entries": {"double/numpy": entry}, "hints": {}, "given_up": {}, "interviews": []}
+        store.path.write_text(json.dumps(content))
+        assert "could not be read" in store.read().notice
+
+    def test_it_stays_small_and_gives_back_every_test(self, store):
+        tests = [TestResult(f"t{number}", "it holds", 1, "first", 2, state=State.PASSED) for number in range(500)]
+        tests.append(TestResult("last", "it ends", 2, "second", 3, True, State.FAILED, message="no", where="f.py:3"))
+        result = grade("basics", "double", "numpy", tests, "stopped: a remark")
+        with store.editing() as progress:
+            progress.remember(result, "mark")
+        assert store.path.stat().st_size < 1000
+        read = store.read().recall("double", "numpy", "mark")
+        facts = ("track", "slug", "framework", "state", "solved", "mastered", "score", "total", "message")
+        assert [getattr(read, name) for name in facts] == [getattr(result, name) for name in facts]
+        assert to_json([read]) == to_json([result])
+
+    def test_a_result_whose_levels_are_gone_is_not_recalled(self, store):
+        with store.editing() as progress:
+            progress.remember(a_result(State.PASSED), "mark")
+        (file,) = store.results.iterdir()
+        file.write_text("{")
+        with pytest.raises(DojoError, match="cannot be read: delete it"):
+            _ = store.read().recall("double", "numpy", "mark").levels
+        file.unlink()
+        assert store.read().recall("double", "numpy", "mark") is None
+        assert store.read().last_result("double", "numpy") is None
+
+    def test_a_file_of_schema_1_is_read_and_written_as_schema_2(self, store):
+        """It kept whole results, under a key named fingerprint that stands for nothing today."""
+        result = to_json([a_result(State.PASSED)]) | {"schema": 1}
+        for level in (level for kata in result["katas"] for level in kata["levels"]):
+            del level["beyond"], level["tests"][0]["beyond"]
+        history = [{"at": "2026-01-02T12:00:00+00:00", "score": 2, "total": 2}]
+        entry = {
+            "fingerprint": "mark",
+            "result": result,
+            "passed_once": True,
+            "seconds": 60.0,
+            "last_run": 1.0,
+            "runs": 3,
+        }
+        never = {"fingerprint": "", "result": {}, "passed_once": False, "seconds": 0.0, "last_run": 0.0, "runs": 0}
+        entries = {"double/numpy": entry | {"history": history}, "triple/numpy": never | {"history": []}}
+        rest = {"hints": {"double": {"1": 1}}, "given_up": {"triple": "2026-01-02"}, "interviews": [{"kata": "double"}]}
+        store.path.write_text(json.dumps({"schema": 1, "entries": entries, **rest}))
+
+        def holds(progress):
+            assert not progress.notice
+            assert progress.last_result("double", "numpy").solved
+            assert progress.last_result("double", "numpy").levels[0].tests[0].name == "it holds"
+            assert progress.last_result("triple", "numpy") is None
+            assert progress.recall("double", "numpy", "mark") is None
+            assert progress.reopened(a_result(State.FAILED))
+            assert progress.entry("double", "numpy").history == history
+            assert (progress.hints, progress.given_up, progress.interviews) == tuple(rest.values())
+
+        holds(store.read())
+        with store.editing():
+            pass
+        assert json.loads(store.path.read_text())["schema"] == 2
+        holds(store.read())
+
     def test_many_writers_at_once_lose_nothing(self, store):
         def write(number):
             with store.editing() as progress:
@@ -136,6 +209,38 @@ class TestCommands:
         assert (begun.root / "runs").read_text() == "x"
         self.dojo(begun, "check", "--again")
         assert (begun.root / "runs").read_text() == "xx"
+
+    def test_a_result_that_is_recalled_is_as_whole_as_a_fresh_one(self, begun):
+        self.write(begun, "def double(x):\n    return x if x.ndim > 1 else x + x\n")
+        self.dojo(begun, "check", "--report=fresh.json", "--junit=fresh.xml")
+        said = self.dojo(begun, "check", "--report=again.json", "--junit=again.xml")
+        assert "every entry is doubled" in said
+        for kind in ("json", "xml"):
+            assert (begun.root / f"again.{kind}").read_text() == (begun.root / f"fresh.{kind}").read_text()
+
+    def test_a_mistake_that_is_explained_anew_is_told_anew(self, tmp_path):
+        project = tmp_path / "dojo"
+        copy_project(project, None)
+        kata = Catalog(project / "katas").find("softmax")
+        solution = kata.implementation("numpy", project / "solutions")
+        mistake = next(each for each in read_mistakes(kata, project / "solutions") if each.framework == "numpy")
+        written = apply(mistake, solution.read_text(encoding="utf-8"), solution.name)
+        kata.implementation("numpy", project / "katas").write_text(written, encoding="utf-8")
+
+        def check():
+            command = [sys.executable, "-m", "dojo", "check", "softmax", "--framework=numpy"]
+            said = subprocess.run(
+                command, cwd=project, capture_output=True, text=True, env=os.environ | {"COLUMNS": "400"}
+            )
+            return said.stdout
+
+        assert mistake.says in check()
+        file = solution.with_name("mistakes.toml")
+        text = file.read_text(encoding="utf-8").replace(mistake.says, "This is said in other words.")
+        file.write_text(text, encoding="utf-8")
+        said = check()
+        assert "This is said in other words." in said
+        assert mistake.says not in said
 
     @pytest.mark.parametrize("command", [("-m", "dojo", "check"), ("-m", "pytest", "-k", "double")], ids=lambda c: c[1])
     def test_a_save_during_a_run_does_not_pass_for_what_was_run(self, begun, command):
@@ -203,7 +308,7 @@ class TestCommands:
         assert "The double" in page
         assert "passed, 5 of 5" in page
         assert "http" not in page.replace("http-equiv", "")
-        assert json.loads((begun.root / "all.json").read_text())["schema"] == 1
+        assert json.loads((begun.root / "all.json").read_text())["schema"] == 2
 
     def test_junit_gives_every_test_its_points_skipped_ones_too(self, begun):
         self.write(begun, "def double(x):\n    return x\n")
@@ -225,6 +330,20 @@ class TestCommands:
             "failures": "1",
             "skipped": "1",
         }
+
+    def test_junit_tells_what_is_solved_and_calls_no_beyond_level_a_failure(self, begun, doubling_tests):
+        begun.kata("double", doubling_tests.replace('"large")', '"large", beyond=True)'), numpy="")
+        self.write(begun, "def double(x):\n    return 2 * x if x.max() < 1e20 else x\n")
+        said = self.dojo(begun, "check", "double", "--framework=numpy", "--junit=all.xml")
+        assert "✓ double in numpy 4 of 5 points solved" in said
+        assert "✗ level 4 large 1 point, beyond, failed" in said
+        (suite,) = ElementTree.parse(begun.root / "all.xml").getroot()
+        properties = {entry.get("name"): entry.get("value") for entry in suite.find("properties")}
+        assert properties == {"state": "passed", "solved": "true", "mastered": "false", "score": "4", "total": "5"}
+        assert {name: suite.get(name) for name in ("failures", "skipped")} == {"failures": "0", "skipped": "1"}
+        (case,) = (case for case in suite.iter("testcase") if case.get("name") == "large entries")
+        assert {entry.get("name"): entry.get("value") for entry in case.iter("property")}["beyond"] == "true"
+        assert "2e+30" in case.find("skipped").get("message")
 
     def test_an_interview_ends_when_every_level_passes(self, begun, right):
         done = {}

@@ -11,10 +11,10 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from dojo.commands.report import record_of
 from dojo.curriculum.katas import Catalog
-from dojo.grading import State
+from dojo.grading import State, grade, not_started
 from dojo.learner.progress import Progress
-from dojo.learner.results import not_started
 from dojo.report.page import write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -32,15 +32,19 @@ def catalog():
 
 @pytest.fixture(scope="module")
 def page(catalog, tmp_path_factory):
-    """The report of a learner who has solved a kata, failed one, and left the others alone."""
+    """The report of a learner who has mastered a kata, failed one, solved one, and left the others alone."""
     results = [
         not_started(kata, framework, catalog.root) for kata in catalog.katas.values() for framework in kata.frameworks
     ]
-    for result in results[:2]:
-        for test in (test for level in result.levels for test in level.tests):
+    for index, result in enumerate(results[:3]):
+        tests = [test for level in result.levels for test in level.tests]
+        for test in tests:
             test.state, test.message = State.PASSED, ""
+        results[index] = grade(result.track, result.slug, result.framework, tests)
     broken = results[1].levels[2].tests[0]
     broken.state, broken.message = State.FAILED, "x <y> & z"
+    last = results[2].levels[-1]
+    last.beyond, last.tests[0].state, last.title = True, State.FAILED, 'a <b> & "c"'
     progress = Progress(hints={results[1].slug: {"3": 2}}, given_up={results[3].slug: "2026-01-05T10:00:00+00:00"})
     for day, result in zip(("2026-01-02", "2026-01-09"), results, strict=False):
         progress.remember(result, "")
@@ -50,7 +54,7 @@ def page(catalog, tmp_path_factory):
         card | {"at": "2026-01-09T18:00:00+00:00", "seconds": 1500, "minutes": 45, "runs": 9, "hints": 1}
     )
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_page(path, results, catalog, progress)
+    write_page(path, results, catalog, record_of(progress))
     return path
 
 
@@ -90,7 +94,13 @@ def test_every_kata_stands_in_it_with_its_states(show, catalog):
     assert all(slug in text for slug in catalog.katas)
     states = [link.text for link in browser.find_elements(By.CSS_SELECTOR, "a.state")]
     assert len(states) == sum(len(kata.frameworks) for kata in catalog.katas.values())
-    assert [state.split(",")[0] for state in states if "not started" not in state] == ["passed", "failed"]
+    assert [state.split(",")[0] for state in states if "not started" not in state] == ["passed", "failed", "passed"]
+    assert [standing.text for standing in browser.find_elements(By.CSS_SELECTOR, ".standing")] == ["mastered", "solved"]
+
+
+def test_words_of_a_kata_stay_words(show):
+    title = show().find_element(By.CSS_SELECTOR, ".levels b ~ i").get_attribute("title")
+    assert title.endswith('a <b> & "c": failed')
 
 
 def test_it_asks_for_nothing_but_itself(show, page):

@@ -1,5 +1,6 @@
 """The warm processes: forked children on Linux, spare interpreters elsewhere; both give the same verdicts."""
 
+import json
 import os
 import signal
 import subprocess
@@ -55,12 +56,66 @@ def test_a_child_that_ends_without_a_word_is_told(project, right):
 def test_a_child_in_which_pytest_itself_fails_says_so(project):
     script = """
         import os
-        from dojo.running import child
-        child.run_request = lambda request: 1 / 0
-        os.waitpid(child._fork({"stack": "stack"}), 0)
+        from dojo.running import starting
+        starting.run_request = lambda request: 1 / 0
+        child = starting.Fork(lambda: None)
+        child.give({"stack": "stack"})
+        os.waitpid(child.pid, 0)
     """
     assert project.run("-c", textwrap.dedent(script)).returncode == 0
     assert "ZeroDivisionError" in (project.root / "stack.log").read_text()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forks")
+class TestWaitingAhead:
+    """While nothing is asked, a forked child waits for the next request."""
+
+    @pytest.fixture
+    def warm(self, project):
+        """A warm process in which NumPy is imported."""
+        command = [sys.executable, "-m", "dojo.running.warm", "numpy"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        with subprocess.Popen(command, cwd=project.root, **pipes) as process:
+            yield process
+            process.stdin.close()
+
+    @staticmethod
+    def waiting(warm):
+        """The process id of the child that waits ahead."""
+        wait_until(lambda: psutil.Process(warm.pid).children(), "a child waits")
+        (child,) = psutil.Process(warm.pid).children()
+        return child.pid
+
+    @staticmethod
+    def run(warm, project, imports):
+        """What the kata notes down: its process id, and whether `wave` was imported before."""
+        note = "import os, sys\n\nprint(os.getpid(), 'wave' in sys.modules, file=open('note', 'w'))\n"
+        folder = project.kata("double", numpy=f"{note}\ndef double(x):\n    return x + x\n")
+        args = [str(folder), f"--impl={project.root / 'katas'}", f"--events={project.root / 'events'}"]
+        request = {"id": 1, "args": args, "stack": str(project.root / "stack"), "imports": imports}
+        print(json.dumps(request), file=warm.stdin, flush=True)
+        assert json.loads(warm.stdout.readline()) == {"id": 1, "cause": "", "code": 0}
+        pid, imported = (project.root / "note").read_text().split()
+        return int(pid), imported == "True"
+
+    def test_the_one_that_waits_takes_the_request_and_another_comes_in_its_place(self, warm, project):
+        first = self.waiting(warm)
+        assert self.run(warm, project, []) == (first, False)
+        second = self.waiting(warm)
+        assert self.run(warm, project, []) == (second, False)
+        assert first != second
+
+    def test_one_that_lacks_an_import_is_replaced(self, warm, project):
+        waiting = self.waiting(warm)
+        pid, imported = self.run(warm, project, ["wave"])
+        assert imported
+        assert pid != waiting
+        assert not psutil.pid_exists(waiting)
+
+    def test_it_ends_with_its_parent(self, warm):
+        waiting = self.waiting(warm)
+        warm.kill()
+        wait_until(lambda: not psutil.pid_exists(waiting), "the one that waits has ended")
 
 
 def test_no_child_is_a_fresh_interpreter(fork, project, right):

@@ -17,6 +17,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from dojo.compat import svg_without_fonts
+from dojo.curriculum.frameworks import FRAMEWORKS
 from dojo.curriculum.katas import Catalog, Kata
 from dojo.curriculum.mistakes import apply, read_mistakes
 from dojo.errors import DojoError
@@ -24,7 +25,7 @@ from dojo.files import ROOT, SOLUTIONS
 from dojo.grading import KataResult, in_order, not_started
 from dojo.learner.next_kata import suggest
 from dojo.proof.claims import solution_source
-from dojo.report.board import board, next_step, tally
+from dojo.report.board import Board, next_step
 from dojo.report.terminal import verdict
 from dojo.running.job import Job
 from dojo.running.runner import Runner
@@ -60,8 +61,8 @@ def draw_results(into: Path, catalog: Catalog) -> None:
     failing = results["attention", "torch"]
     draw(into / "verdict.svg", "pytest -k attention", verdict(_at_home(failing, catalog)))
     shown = in_order([*results.values(), *untouched(catalog, set(results))], catalog)
-    parts = board(shown, catalog), tally(shown), next_step(suggest(shown, catalog), catalog)
-    draw(into / "board.svg", "nox -s check", *parts)
+    board = Board(shown, catalog, FRAMEWORKS, width=WIDTH)
+    draw(into / "board.svg", "nox -s check", board.overview(next_step(suggest(shown, catalog), catalog)))
 
 
 def film_watch(project: Path) -> Text:

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from dojo.commands import add_proof
 from dojo.commands.proving import print_proof, prove_wanted
-from dojo.proof.claims import PASSES, of_mutants
+from dojo.proof.claims import PASSES, Claim, of_mutants
+from dojo.proof.ledger import Entry
 from dojo.proof.proving import Proof
 
 
@@ -23,29 +24,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    proof = prove_wanted(args, "mutants", [of_mutants])
+    proof = prove_wanted(args, "mutants", [of_mutants], tell=print_survivor)
+    for claim in proof.believed:
+        print_survivor(claim, proof.entries[claim])
     rows = figures(proof)
+    table = Table("kata", "framework", "killed", "ran", "made", "rate", box=None)
     for row in rows:
-        for survivor in row["survivors"]:
-            print(f"{row['kata']} in {row['framework']}: {survivor}")
-    table = Table("kata", "framework", "refused", "made", "rate", box=None)
-    for row in rows:
-        counts = row["killed"], row["made"]
-        table.add_row(row["kata"], row["framework"], *map(str, counts), f"{row['killed'] / row['made']:.0%}")
+        rate = f"{row['killed'] / row['ran']:.0%}" if row["ran"] else "–"
+        table.add_row(row["kata"], row["framework"], *(str(row[key]) for key in ("killed", "ran", "made")), rate)
     Console(highlight=False).print(table)
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return print_proof(proof, "tried")
 
 
+def print_survivor(claim: Claim, entry: Entry) -> None:
+    if entry.verdict == PASSES:
+        print(f"{claim.kata.slug} in {claim.framework} {described(claim)}", flush=True)
+
+
+def described(claim: Claim) -> str:
+    """'line 3: x + 1  →  x - 1': the name of a mutant's claim without its hash."""
+    return claim.name.partition(" ")[2]
+
+
 def figures(proof: Proof) -> list[dict]:
-    """Per kata and framework: how many mutants were made and killed, and which survived."""
+    """Per kata and framework: how many mutants were made, how many are known and killed, and which survived."""
     rows: dict[tuple[str, str], dict] = {}
-    for claim, entry in proof.entries.items():
-        key = claim.kata.slug, claim.framework
-        row = rows.setdefault(key, {"kata": key[0], "framework": key[1], "made": 0, "killed": 0, "survivors": []})
+    for claim in (*proof.entries, *proof.left):
+        key, entry = (claim.kata.slug, claim.framework), proof.entries.get(claim)
+        empty = {"kata": key[0], "framework": key[1], "made": 0, "ran": 0, "killed": 0, "survivors": []}
+        row = rows.setdefault(key, empty)
         row["made"] += 1
-        row["killed"] += entry.verdict != PASSES
-        if entry.verdict == PASSES:
-            row["survivors"].append(claim.name.partition(" ")[2])
+        row["ran"] += entry is not None
+        row["killed"] += entry is not None and entry.verdict != PASSES
+        if entry is not None and entry.verdict == PASSES:
+            line, _, change = described(claim).removeprefix("line ").partition(": ")
+            row["survivors"].append({"line": int(line), "change": change})
     return list(rows.values())

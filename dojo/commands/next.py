@@ -6,7 +6,6 @@ from rich.console import Console
 from rich.text import Text
 
 from dojo.curriculum.katas import Catalog
-from dojo.grading import in_order
 from dojo.learner.next_kata import reason_for, suggest
 from dojo.learner.progress import Store
 from dojo.learner.results import results_without_running
@@ -20,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     catalog, console = Catalog(), Console(highlight=False)
     progress = Store().read()
-    results = in_order(results_without_running(catalog, progress), catalog)
+    results = results_without_running(catalog, progress)
     chosen = suggest(results, catalog)
     console.print(next_step(chosen, catalog))
     if chosen:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from rich.console import Console
@@ -15,7 +16,9 @@ from dojo.proof.ledger import Ledger, commit
 from dojo.proof.proving import Proof, prove
 
 
-def prove_wanted(args: argparse.Namespace, name: str, makers: list[Maker], options: tuple[str, ...] = ()) -> Proof:
+def prove_wanted(
+    args: argparse.Namespace, name: str, makers: list[Maker], options: tuple[str, ...] = (), **tell: Callable
+) -> Proof:
     """Prove what these makers claim of the katas, frameworks and shard that the arguments select."""
     console, ledger = Console(highlight=False), Ledger()
     claims = claims_of(makers, selected(args))
@@ -29,6 +32,7 @@ def prove_wanted(args: argparse.Namespace, name: str, makers: list[Maker], optio
         seed=commit(),
         everything=args.all,
         follow=lambda results, total: track(results, name, total, console=console, transient=True),
+        **tell,
     )
     proof.seconds = time.perf_counter() - started
     return proof
@@ -51,4 +55,7 @@ def print_proof(proof: Proof, done: str) -> int:
     held, failed = len(proof.entries) - len(proof.complaints), len(proof.complaints)
     print(f"Of {len(proof.entries)} claims {len(proof.ran)} ran, {len(proof.believed)} were believed: {held} {done}.")
     print(f"{held} passed, {failed} failed")
+    if proof.left:
+        print(f"Ended early: {len(proof.left)} claims did not run.")
+        return 130
     return 1 if failed or not proof.entries else 0

@@ -51,13 +51,21 @@ class Kata:
     def implementation(self, framework: str, tree: Path) -> Path:
         """Where `tree` has this kata in this framework: it mirrors katas/, or holds files of one kata only."""
         only = tree / self.file_name(framework)
-        return only if only.is_file() else tree / self.track / self.slug / only.name
+        return only if only.is_file() else tree.joinpath(self.track, self.slug, only.name)
 
     @cached_property
     def meta(self) -> Meta:
         """kata.toml, checked; a wrong one is a DojoError that names the file, the key and the remedy."""
+        return self._read_meta()
+
+    @cached_property
+    def brief(self) -> Meta:
+        """The same without the hints: they are most of the file, and the board reads the file of every kata."""
+        return self._read_meta(only_head=True)
+
+    def _read_meta(self, only_head: bool = False) -> Meta:
         path = self.folder / "kata.toml"
-        return read_table(Meta, read_toml(path), shown(path))
+        return read_table(Meta, read_toml(path, only_head), shown(path))
 
     @property
     def title(self) -> str:
@@ -108,7 +116,7 @@ class Catalog:
 
 
 def find_tree(text: str, root: Path, here: Path) -> Path:
-    """The folder that --impl names: a tree of the repository, a folder that mirrors katas/, or one of a kata's files."""
+    """The folder that --impl names: a tree of the repository, one that mirrors katas/, or the files of one kata."""
     tree = root / text if text in ("katas", "solutions") else (here / text).resolve()
     if not tree.is_dir():
         raise DojoError(

@@ -5,10 +5,12 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from dojo.curriculum.frameworks import WITHOUT_GRADIENTS
+
+if TYPE_CHECKING:
+    import pytest
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,12 @@ def level(number: int, title: str, points: int = 1, beyond: bool = False, autogr
         autograd: the tests need a framework that differentiates, so they are not made for NumPy. For one test of
             the level alone: `@masks(autograd=True)`.
     """
+    import pytest  # only a test file pays for it: the board and every verb import this module, too
+
     return pytest.mark.level(number=number, title=title, points=points, beyond=beyond, autograd=autograd)
 
 
-def level_of(item: pytest.Item) -> Level | None:
+def level_of(item: "pytest.Item") -> Level | None:
     """The level that a collected test belongs to."""
     marker = item.get_closest_marker("level")
     return Level(**marker.kwargs) if marker else None
@@ -60,33 +64,30 @@ def levels_in(test_file: Path, framework: str) -> list[Level]:
 
 
 # A statement at the left margin that makes a level or decorates with one; it may run over several lines.
-_STATED = re.compile(r"^(?:(?P<name>\w+) = |@)level(?P<arguments>\((?:[^()\"]|\"[^\"\n]*\")*\))", re.MULTILINE)
-_USED = re.compile(r"^@(?P<name>\w+)(?P<autograd>\(autograd=True\))?$", re.MULTILINE)
+_STATED = re.compile(r"\n(?:(?P<name>\w+) = |@)(?P<call>level\((?:[^()\"]|\"[^\"\n]*\")*\))")
+_USED = re.compile(r"\n@(?P<name>\w+)(?P<autograd>\(autograd=True\))?(?=\n)")
 
 
 @cache
 def _read_levels(test_file: Path, *_version: int) -> list[Level]:
-    text = test_file.read_text(encoding="utf-8")
+    text = f"\n{test_file.read_text(encoding='utf-8')}"  # so that each line begins with a line break
     named: dict[str, Level] = {}
-    uses: list[Level] = []
-    for stated in _STATED.finditer(text):
-        read = _arguments(stated["arguments"])
-        if stated["name"]:
-            named[stated["name"]] = read
+    uses: list[tuple[Level, bool]] = []  # of each test: its level, and whether it needs gradients
+    statements = list(_STATED.finditer(text))
+    calls = ast.parse(f"[{', '.join(each['call'] for each in statements)}]", mode="eval").body.elts
+    for statement, read in zip(statements, map(_arguments, calls), strict=True):
+        if statement["name"]:
+            named[statement["name"]] = read
         else:
-            uses.append(read)
+            uses.append((read, read.autograd))
     for used in _USED.finditer(text):
-        if used["name"] in named:
-            known = named[used["name"]]
-            uses.append(replace(known, autograd=known.autograd or bool(used["autograd"])))
-    found: dict[int, Level] = {}
-    for each in uses:
-        known = found.get(each.number, each)
-        found[each.number] = replace(each, autograd=each.autograd and known.autograd)
-    return [found[number] for number in sorted(found)]
+        if known := named.get(used["name"]):
+            uses.append((known, known.autograd or bool(used["autograd"])))
+    found = {level.number: level for level, _ in uses}
+    without = {level.number for level, autograd in uses if not autograd}
+    return [replace(found[number], autograd=number not in without) for number in sorted(found)]
 
 
-def _arguments(text: str) -> Level:
-    call = ast.parse(f"level{text}", mode="eval").body
+def _arguments(call: ast.Call) -> Level:
     values = dict(zip(("number", "title", "points"), map(ast.literal_eval, call.args), strict=False))
     return Level(**values, **{keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords})

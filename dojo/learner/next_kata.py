@@ -11,22 +11,22 @@ def suggest(results: list[KataResult], catalog: Catalog) -> KataResult | None:
             return result
     done = {result.slug for result in results if result.state is State.PASSED}
     waiting = [result for result in results if result.state is State.NOT_STARTED and result.slug not in done]
-    return min(waiting, key=lambda result: _effort(catalog.find(result.slug), done, catalog), default=None)
+    return min(waiting, key=lambda result: _effort(catalog.katas[result.slug], done, catalog), default=None)
 
 
 def _effort(kata: Kata, done: set[str], catalog: Catalog) -> tuple:
     """Katas whose prerequisites are done come first, then the easy ones, then the short ones."""
-    missing = [slug for slug in kata.meta.after if slug in catalog.katas and slug not in done]
-    return len(missing), kata.meta.difficulty, kata.meta.minutes
+    missing = [slug for slug in kata.brief.after if slug in catalog.katas and slug not in done]
+    return len(missing), kata.brief.difficulty, kata.brief.minutes
 
 
 def reason_for(result: KataResult, results: list[KataResult], catalog: Catalog) -> str:
     """Why `suggest` chose this kata, in a sentence."""
-    kata = catalog.find(result.slug)
+    kata = catalog.katas[result.slug]
     if result.state is State.FAILED:
         level = result.first_open
         return f"You have begun it and stand at level {level.number}, {level.title}." if level else "You have begun it."
     done = {other.slug for other in results if other.state is State.PASSED}
-    before = [slug for slug in kata.meta.after if slug in done]
+    before = [slug for slug in kata.brief.after if slug in done]
     why = f"It follows {' and '.join(before)}, which you have solved. " if before else ""
-    return f"{why}Difficulty {kata.meta.difficulty} of 5; of the katas that are open to you, none is easier."
+    return f"{why}Difficulty {kata.brief.difficulty} of 5; of the katas that are open to you, none is easier."

@@ -1,4 +1,4 @@
-"""What a learner has done, kept in one plain-text file: .dojo/progress.json.
+"""What a learner has done, kept as plain text: .dojo/progress.json, and the levels of each result in .dojo/results/.
 
 Results are remembered under a key of all that they depend on, so that nothing unchanged runs twice. Writers
 take turns by a lock beside the file, and replace it whole: two runs at once lose nothing.
@@ -14,14 +14,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from dojo.errors import DojoError
 from dojo.files import ROOT, shown
-from dojo.grading import KataResult, State, from_json, to_json
-from dojo.keys import key_of
+from dojo.grading import DeferredResult, KataResult, LevelResult, State, from_json, to_json
+from dojo.keys import Files, key_of
 from dojo.running.job import Job
 
 SCHEMA = 2  # of the file; a file of another schema is set aside
+_SUMMARISED = ("track", "message", "state", "mastered", "score", "total")
 _PATIENCE = 10  # seconds to wait for another run that is writing
 
 
@@ -30,7 +30,7 @@ class Entry:
     """One kata in one framework."""
 
     key: str = ""  # what the remembered result depends on
-    result: dict[str, Any] = field(default_factory=dict)  # the remembered result, as JSON
+    summary: dict[str, Any] = field(default_factory=dict)  # of the remembered result: what the board needs
     passed_once: bool = False  # it passed at some time, perhaps not now
     seconds: float = 0.0  # worked on it, as far as its runs tell
     last_run: float = 0.0  # when, in seconds since 1970
@@ -47,6 +47,8 @@ class Progress:
     given_up: dict[str, str] = field(default_factory=dict)  # kata to the day on which its solution was shown unsolved
     interviews: list[dict[str, Any]] = field(default_factory=list)  # scorecards
     notice: str = ""
+    folder: Path | None = None  # of the results' levels, a file each: few are ever asked for
+    fresh: dict[str, KataResult] = field(default_factory=dict)  # results whose levels are not written yet
 
     def entry(self, slug: str, framework: str) -> Entry:
         return self.entries.setdefault(f"{slug}/{framework}", Entry())
@@ -54,15 +56,20 @@ class Progress:
     def recall(self, slug: str, framework: str, key: str) -> KataResult | None:
         """The remembered result, if it was earned under the same key."""
         entry = self.entries.get(f"{slug}/{framework}")
-        if entry is None or entry.key != key or not entry.result:
-            return None
-        (result,) = from_json(entry.result)
-        return result
+        return self.last_result(slug, framework) if entry and entry.key == key else None
 
     def last_result(self, slug: str, framework: str) -> KataResult | None:
         """The result of the last run, though the file may have changed since."""
-        entry = self.entries.get(f"{slug}/{framework}")
-        return from_json(entry.result)[0] if entry and entry.result else None
+        name = f"{slug}/{framework}"
+        entry = self.entries.get(name)
+        if name in self.fresh or entry is None or not entry.summary:
+            return self.fresh.get(name)
+        file = _levels_file(self.folder, name)
+        if not file.exists():
+            return None
+        summary = entry.summary | {"state": State(entry.summary["state"])}
+        track, message = summary.pop("track"), summary.pop("message")
+        return DeferredResult(track, slug, framework, summary, lambda: _read_levels(file), message)
 
     def remember(self, result: KataResult, key: str) -> None:
         """Keep a result, what it adds to the history, and the time since the last run if work went on meanwhile."""
@@ -75,7 +82,15 @@ class Progress:
         entry.passed_once = entry.passed_once or result.state is State.PASSED
         # What no fault of the learner's spoiled may come out otherwise next time.
         steady = result.state in (State.PASSED, State.FAILED)
-        entry.key, entry.result = (key, to_json([result])) if steady else ("", {})
+        entry.key = key if steady else ""
+        self.keep(result if steady else None, f"{result.slug}/{result.framework}")
+
+    def keep(self, result: KataResult | None, name: str) -> None:
+        """Have the result written, or forget what was kept before it."""
+        self.entries[name].summary = _summary(result) if result else {}
+        self.fresh.pop(name, None)
+        if result:
+            self.fresh[name] = result
 
     def reopened(self, result: KataResult) -> bool:
         """The kata passed at some time and does not now."""
@@ -100,32 +115,66 @@ def _now() -> str:
 
 
 class Store:
-    """The file, and who may write it."""
+    """The files, and who may write them."""
 
     def __init__(self, path: Path = ROOT / ".dojo" / "progress.json"):
         self.path = path
+        self.results = path.with_name("results")
 
     def read(self) -> Progress:
         """What the file holds; nothing where there is none. A broken file is set aside, and a notice says so."""
         try:
-            return _from_json(json.loads(self.path.read_text(encoding="utf-8")))
+            return _from_json(json.loads(self.path.read_text(encoding="utf-8")), self.results)
         except FileNotFoundError:
-            return Progress()
-        except (ValueError, TypeError, KeyError, AttributeError, OSError):
+            return Progress(folder=self.results)
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, DojoError):
             aside = self.path.with_name(f"progress-broken-{int(time.time())}.json")
             os.replace(self.path, aside)
-            return Progress(notice=f"Your progress file could not be read; it is kept as {shown(aside)}.")
+            notice = f"Your progress file could not be read; it is kept as {shown(aside)}."
+            return Progress(notice=notice, folder=self.results)
 
     @contextmanager
     def editing(self) -> Iterator[Progress]:
         """The progress to change: read under a lock, and written whole when the block ends."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        from filelock import FileLock  # whoever only reads does without
+
+        self.results.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self.path}.lock", timeout=_PATIENCE):
             progress = self.read()
             yield progress
-            draft = self.path.with_suffix(f".{os.getpid()}.tmp")
-            draft.write_text(json.dumps(_to_json(progress), indent=1) + "\n", encoding="utf-8")
-            os.replace(draft, self.path)
+            for name, result in progress.fresh.items():
+                _replace(_levels_file(self.results, name), to_json([result]))
+            _replace(self.path, _to_json(progress))
+
+
+def _replace(path: Path, content: dict[str, Any]) -> None:
+    """Write the file so that a reader sees all of the old one or all of the new one."""
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(draft, path)
+
+
+def _levels_file(folder: Path, name: str) -> Path:
+    return folder / f"{name.replace('/', '.')}.json"
+
+
+def _read_levels(file: Path) -> list[LevelResult]:
+    try:
+        (result,) = from_json(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError, AttributeError, OSError):
+        raise DojoError(f"{shown(file)} cannot be read: delete it, and run nox -s check.") from None
+    return result.levels
+
+
+def _summary(result: KataResult) -> dict[str, Any]:
+    return {name: getattr(result, name) for name in _SUMMARISED}
+
+
+def _check(summary: dict[str, Any]) -> None:
+    """A ValueError for one that nobody here has written."""
+    State(summary["state"])
+    if set(summary) != set(_SUMMARISED):
+        raise ValueError("a summary of other keys")
 
 
 def _to_json(progress: Progress) -> dict[str, Any]:
@@ -138,17 +187,20 @@ def _to_json(progress: Progress) -> dict[str, Any]:
     }
 
 
-def _from_json(data: dict[str, Any]) -> Progress:
+def _from_json(data: dict[str, Any], folder: Path) -> Progress:
     if data["schema"] not in (1, SCHEMA):
         raise ValueError(f"schema {data['schema']}")
-    entries = {}
-    for key, entry in data["entries"].items():
-        entry.pop("fingerprint", None)  # of schema 1: what it stood for is no key today
-        entries[key] = Entry(**entry)
-    for entry in entries.values():
-        if entry.result:
-            from_json(entry.result)
-    return Progress(entries, data["hints"], data["given_up"], data["interviews"])
+    progress = Progress({}, data["hints"], data["given_up"], data["interviews"], folder=folder)
+    for name, values in data["entries"].items():
+        values.pop("fingerprint", None)  # of schema 1: what it stood for is no key today
+        whole = values.pop("result", {})  # schema 1 kept it here
+        entry = progress.entries[name] = Entry(**values)
+        if whole:
+            (result,) = from_json(whole)
+            progress.keep(result, name)
+        elif entry.summary:
+            _check(entry.summary)
+    return progress
 
 
 Keys = dict[tuple[str, str], str]  # (kata, framework) to the key of its result
@@ -156,7 +208,10 @@ Keys = dict[tuple[str, str], str]  # (kata, framework) to the key of its result
 
 def keys_of(jobs: Iterable[Job]) -> Keys:
     """The keys as the files are now. Taken before a run: a save meanwhile must not pass for what was run."""
-    return {(job.kata.slug, job.framework): str(key_of(job.kata, job.framework, job.implementation)) for job in jobs}
+    files = Files()
+    return {
+        (job.kata.slug, job.framework): str(key_of(job.kata, job.framework, job.implementation, files)) for job in jobs
+    }
 
 
 def recall(jobs: list[Job], progress: Progress, keys: Keys) -> tuple[list[Job], list[KataResult]]:

@@ -6,7 +6,7 @@ from dojo.curriculum.frameworks import absent, frameworks_of
 from dojo.curriculum.katas import Catalog, Kata
 from dojo.curriculum.stubs import is_started
 from dojo.grading import KataResult, State, grade, not_started
-from dojo.keys import key_of
+from dojo.keys import Files, key_of
 from dojo.learner.progress import Progress
 from dojo.running.job import Job
 from dojo.settings import read_settings
@@ -24,12 +24,14 @@ def plan(wanted: list[tuple[Kata, str]], tree: Path, options: tuple[str, ...]) -
     return jobs, known
 
 
-def remembered(kata: Kata, framework: str, tree: Path, progress: Progress) -> KataResult | None:
+def remembered(
+    kata: Kata, framework: str, tree: Path, progress: Progress, files: Files | None = None
+) -> KataResult | None:
     """The result without a run: of a stub that is as it came, of an absent framework, or remembered; else None."""
-    reason = absent(framework)
-    if reason or not is_started(kata.implementation(framework, tree)):
+    reason, file = absent(framework), kata.implementation(framework, tree)
+    if reason or not is_started(file):
         return not_started(kata, framework, tree, reason)
-    return progress.recall(kata.slug, framework, str(key_of(kata, framework, kata.implementation(framework, tree))))
+    return progress.recall(kata.slug, framework, str(key_of(kata, framework, file, files)))
 
 
 def mine(kata: Kata, tree: Path) -> tuple[str, ...]:
@@ -55,9 +57,9 @@ def is_solved(kata: Kata, tree: Path, progress: Progress) -> bool:
 
 def results_without_running(catalog: Catalog, progress: Progress) -> list[KataResult]:
     """What is known at once: a kata that changed since its last run stands as started."""
-    enabled = read_settings().frameworks
+    enabled, files = read_settings().frameworks, Files()
     return [
-        remembered(kata, framework, catalog.root, progress)
+        remembered(kata, framework, catalog.root, progress, files)
         or progress.last_result(kata.slug, framework)
         or grade(kata.track, kata.slug, framework, [], "It has not been run yet.")
         for kata in catalog.katas.values()

@@ -24,6 +24,7 @@ class Proof:
     believed: list[Claim] = field(default_factory=list)
     entries: dict[Claim, Entry] = field(default_factory=dict)  # how each claim ended, by this run or by the ledger
     complaints: list[str] = field(default_factory=list)  # claims that do not hold, disagreements, runs without an end
+    left: list[Claim] = field(default_factory=list)  # claims that did not get their turn before Ctrl-C
 
 
 def prove(
@@ -32,6 +33,7 @@ def prove(
     seed: str,
     everything: bool = False,
     follow: Callable[[Iterable, int], Iterable] = lambda results, total: results,
+    tell: Callable[[Claim, Entry], None] = lambda claim, entry: None,
 ) -> Proof:
     """Run what must run, judge it, and write down what is proven.
 
@@ -41,6 +43,7 @@ def prove(
         seed: the sample is drawn from it: the commit's hash.
         everything: believe nothing.
         follow: wraps the results as they come, for a progress bar.
+        tell: is called with each claim that ran.
     """
     keys = {claim: claim.key() for claim in claims}
     proven = [claim for claim in claims if is_proven(ledger.entry(claim), keys[claim]) and not everything]
@@ -54,6 +57,9 @@ def prove(
             for job, result in follow(runner.run(jobs), len(jobs)):
                 claim = jobs[job]
                 _judge(claim, keys[claim], result, ledger, proof, known=claim in proven)
+                tell(claim, proof.entries[claim])
+        except KeyboardInterrupt:
+            proof.left = [claim for claim in waiting if claim not in proof.entries]
         finally:
             ledger.save()
     return proof

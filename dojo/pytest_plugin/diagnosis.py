@@ -19,8 +19,8 @@ import numpy as np
 from dojo.curriculum.katas import Kata
 from dojo.curriculum.mistakes import Mistake, apply, read_mistakes
 from dojo.errors import DojoError
-from dojo.pytest_plugin.loading import load
 from dojo.testing.adapters.base import CheckFailed
+from dojo.testing.loading import load
 
 _FIRST = 0.5  # seconds that the first run of a test may have spent on starting the framework's machinery
 _CLOSE = {"float64": (1e-10, 1e-11)}  # (relative, absolute): a mistake's own rerun differs by rounding alone

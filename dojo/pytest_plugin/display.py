@@ -35,15 +35,11 @@ class Display:
             session.exitstatus = pytest.ExitCode.OK  # nothing is started, which is no failure
 
     def pytest_terminal_summary(self, terminalreporter) -> None:
-        from dojo.report.board import write_board
-        from dojo.report.terminal import write_verdicts
-
-        file, width, colours = terminal_of(terminalreporter)
         results = self.recording.graded()
         if results and not self.run.events:
-            write_verdicts(results, file, width, colours)
-        if self.run.is_bare and not self.run.events:
-            write_board(results, self.run.catalog, self.run.settings.frameworks, file, width, colours)
+            from dojo.report.terminal import write_verdicts  # only who shows a result pays for its import
+
+            write_verdicts(results, *terminal_of(terminalreporter))
         if self.unknown.isidentifier():
             try:
                 self.run.catalog.find(self.unknown)

@@ -15,6 +15,7 @@ from dojo.grading import STOPPED
 from dojo.pytest_plugin.containment import Forbidden
 from dojo.pytest_plugin.loading import missing_name
 from dojo.testing.adapters.base import CheckFailed
+from dojo.testing.workers.errors import around
 
 LONGEST = 600  # characters of a message that people will read
 # What a Keras layer makes of an error that its call raises: the error's own words stand in the middle, in bold.
@@ -35,6 +36,11 @@ def is_unwritten(error: BaseException) -> bool:
 
 def message(error: BaseException, where: str, module: ModuleType | None) -> str:
     """The failure in a sentence or two. `where` is empty when no line of the implementation raised it."""
+    before, after = around(error)
+    return f"{before}{_message(error, where, module)}{after}"
+
+
+def _message(error: BaseException, where: str, module: ModuleType | None) -> str:
     if isinstance(error, CheckFailed | DojoError):
         return str(error)
     if isinstance(error, Forbidden):

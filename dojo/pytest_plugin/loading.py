@@ -1,6 +1,5 @@
 """Loading an implementation from the tree under test."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,12 +10,13 @@ import pytest
 from dojo.curriculum.frameworks import absent
 from dojo.curriculum.katas import Kata
 from dojo.curriculum.off_limits import refuse_forbidden
-from dojo.curriculum.stubs import is_started, read_source
+from dojo.curriculum.stubs import is_started
 from dojo.errors import did_you_mean
 from dojo.pytest_plugin.containment import guarded
 from dojo.pytest_plugin.items import framework_of, is_of_kata, kata_of
 from dojo.pytest_plugin.run import Run
 from dojo.testing.adapters import open_adapter
+from dojo.testing.loading import load
 
 
 class Loading:
@@ -65,23 +65,6 @@ class Loading:
             yield
         finally:
             self.stand_in = None
-
-
-def load(path: Path) -> ModuleType:
-    """Run the file as a module of its own.
-
-    The file is compiled from its source every time: two saves of equal size within a second would otherwise
-    run the bytecode of the first. The module is known to `sys.modules` under the file's stem, so that worker
-    processes can import by that name what they are sent.
-    """
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    sys.modules[path.stem] = module
-    exec(compile(read_source(path), str(path), "exec"), module.__dict__)
-    return module
 
 
 def missing_name(module: ModuleType, name: str) -> str:

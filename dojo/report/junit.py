@@ -19,7 +19,7 @@ def write_junit(path: Path, results: list[KataResult]) -> None:
 def _suite(result: KataResult) -> xml.Element:
     tests = [test for level in result.levels for test in level.tests]
     states = [test.state for test in tests]
-    failures = sum(state in (State.FAILED, State.NOT_STARTED) for state in states)
+    failures = sum(map(_fails, tests))
     errors = sum(state is State.ERROR for state in states)
     passed = states.count(State.PASSED)
     suite = xml.Element(
@@ -31,7 +31,8 @@ def _suite(result: KataResult) -> xml.Element:
         skipped=str(len(tests) - passed - failures - errors),
         time=f"{result.seconds:.3f}",
     )
-    _properties(suite, {"state": result.state, "score": result.score, "total": result.total})
+    standing = {name: str(getattr(result, name)).lower() for name in ("solved", "mastered")}
+    _properties(suite, {"state": result.state, **standing, "score": result.score, "total": result.total})
     for test in tests:
         suite.append(_case(result, test))
     return suite
@@ -44,16 +45,21 @@ def _case(result: KataResult, test: TestResult) -> xml.Element:
         name=test.name,
         time=f"{test.seconds:.3f}",
     )
-    _properties(
-        case, {"level": test.level, "title": test.title, "points": test.points, "state": test.state or "never ran"}
-    )
-    if test.state in (State.FAILED, State.NOT_STARTED):
+    beyond = {"beyond": "true"} if test.beyond else {}
+    values = {"level": test.level, "title": test.title, "points": test.points, "state": test.state or "never ran"}
+    _properties(case, values | beyond)
+    if _fails(test):
         xml.SubElement(case, "failure", message=_clean(test.message)).text = _clean(f"{test.message}\n{test.where}")
     elif test.state is State.ERROR:
         xml.SubElement(case, "error", message=_clean(test.message))
     elif test.state is not State.PASSED:
         xml.SubElement(case, "skipped", message=_clean(test.message or "it never ran"))
     return case
+
+
+def _fails(test: TestResult) -> bool:
+    """Whether a program that reads this should say so: what only beyond levels lack is no failure."""
+    return test.state in (State.FAILED, State.NOT_STARTED) and not test.beyond
 
 
 def _properties(parent: xml.Element, values: dict[str, object]) -> None:

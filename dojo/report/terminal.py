@@ -17,14 +17,20 @@ MARKS = {
     State.SKIPPED: ("–", "yellow"),
     State.ERROR: ("!", "bold magenta"),
 }
+MASTERED = ("★", "bold green")
 _LISTED = 3  # further failing tests of a level that are named
 _PRINTED = 400  # characters of the learner's own output that are shown
 _DETAILED = 3  # up to so many results are shown level by level even when all is well
 
 
+def console_on(file: IO[str], width: int, colours: bool) -> Console:
+    """A console that prints where pytest does."""
+    return Console(file=file, force_terminal=colours or None, width=width, highlight=False)
+
+
 def write_verdicts(results: list[KataResult], file: IO[str], width: int, colours: bool) -> None:
     """Print the verdict at the end of a run of pytest."""
-    console = Console(file=file, force_terminal=colours or None, width=width, highlight=False)
+    console = console_on(file, width, colours)
     console.print()
     for result in results:
         if len(results) <= _DETAILED or result.state is State.FAILED:
@@ -40,8 +46,8 @@ def headline(result: KataResult) -> Text:
     text.append(result.slug, style="bold")
     text.append(f" in {result.framework}  ", style="default")
     text.append(f"{result.score} of {result.total} points", style="default")
-    if result.state not in (State.PASSED, State.FAILED):
-        text.append(f"  {result.state}", style=style)
+    if result.state is not State.FAILED:
+        text.append(f"  {result.standing}", style=MASTERED[1] if result.mastered else style)
     return text
 
 
@@ -64,7 +70,7 @@ def _level_line(level: LevelResult) -> Text:
     mark, style = MARKS[level.state]
     text = Text(f"  {mark} ", style=style)
     text.append(f"level {level.number}  {level.title}", style="dim" if level.state is State.LOCKED else "default")
-    points = f"  {level.points} point{'s' * (level.points != 1)}"
+    points = f"  {level.points} point{'s' * (level.points != 1)}{', beyond' * level.beyond}"
     text.append(points if level.state is State.PASSED else f"{points}, {level.state}", style="dim")
     return text
 

@@ -1,22 +1,19 @@
-"""A child of a warm process: one run of pytest on one kata, how it starts and how it ends."""
+"""A child of a warm process: one run of pytest on one kata, and how it ends."""
 
 import faulthandler
-import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from dojo.files import ROOT
 from dojo.running.limits import Limits
 
 POSIX = os.name == "posix"
@@ -25,10 +22,10 @@ POSIX = os.name == "posix"
 class Child:
     """A running kata."""
 
-    def __init__(self, request: dict, spares: "Spares | None"):
+    def __init__(self, request: dict, started: Any):
+        """`started` has what a subprocess.Popen has: `pid` and `poll()`."""
         self.id, self.stack, self.cause = request["id"], Path(request["stack"]), ""
-        self.spare = spares and spares.give(request)
-        self.process = psutil.Process(self.spare.pid if self.spare else _fork(request))
+        self.started, self.process = started, psutil.Process(started.pid)
         self.limits = Limits(self.process, self.stack.with_suffix(".events"))
 
     def watch(self) -> None:
@@ -53,53 +50,12 @@ class Child:
         except psutil.Error:
             return []
 
-    def code(self) -> int | None:
-        """The exit status; None while the child runs."""
-        if self.spare:
-            return self.spare.poll()
-        pid, status = os.waitpid(self.process.pid, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if pid else None
-
     def clean_up(self) -> None:
         """End whatever the child left running in its session, and remove its temporary files."""
         if POSIX:
             with suppress(OSError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         shutil.rmtree(_scratch(self.stack), ignore_errors=True)
-
-
-class Spares:
-    """Interpreters that have imported the framework, each for one request. One is always ready, or about to be."""
-
-    def __init__(self, framework: str):
-        self.command = [sys.executable, "-m", "dojo.running.warm", framework, "--spare"]
-        self.next = self._start()
-
-    def _start(self) -> subprocess.Popen:
-        return subprocess.Popen(self.command, stdin=subprocess.PIPE, cwd=ROOT, start_new_session=POSIX)
-
-    def give(self, request: dict) -> subprocess.Popen:
-        """Hand the request to the interpreter that waits, which becomes the child."""
-        child, self.next = self.next, self._start()
-        with suppress(OSError):  # it died while it waited: its exit status will say so
-            child.stdin.write(json.dumps(request).encode())
-            child.stdin.close()
-        return child
-
-
-def _fork(request: dict) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        os.setsid()
-        redirect(request)
-        code = run_request(request)
-    except BaseException:
-        traceback.print_exc()  # into the log: nobody else would hear of it
-    finally:
-        os._exit(code)
 
 
 def _scratch(stack: str | Path) -> Path:

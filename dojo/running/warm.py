@@ -8,8 +8,10 @@ It reads requests and writes replies, a JSON line each:
 
 On Linux the child is forked, and so needs no import: what its kata imports beside the framework is imported here before
 the first fork that needs it. A process may fork only as long as it has run no operation: this one imports and computes
-nothing. Elsewhere the child is a spare interpreter, which was started ahead and has imported already; when it is given
-its request, the next one starts.
+nothing. While nothing is asked, a child waits ahead, and has run what is slow only the first time.
+
+Elsewhere the child is a spare interpreter, which was started ahead and has imported already; when it is given its
+request, the next one starts.
 """
 
 import gc
@@ -19,14 +21,17 @@ import os
 import select
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 import pytest_timeout  # noqa: F401 - every child loads it
 
 import dojo.pytest_plugin  # noqa: F401
+from dojo.compat import builtin_plugins
 from dojo.curriculum.frameworks import is_installed
 from dojo.files import ROOT
-from dojo.running.child import Child, Spares, redirect, run_request
+from dojo.running.child import Child, redirect, run_request
+from dojo.running.starting import Forks, Spares, ends_of
 from dojo.testing.adapters import open_adapter
 
 CAN_FORK = sys.platform.startswith("linux") and os.environ.get("DOJO_FORK") != "0"  # 0: as elsewhere, for tests
@@ -40,7 +45,7 @@ def main(framework: str) -> None:
     sys.path.insert(0, str(ROOT))
     if CAN_FORK:
         import_framework(framework)
-    serve(0, replies, spares=None if CAN_FORK else Spares(framework))
+    serve(0, replies, Forks(import_ahead, lambda: rehearse(framework)) if CAN_FORK else Spares(framework))
 
 
 def be_spare(framework: str) -> None:
@@ -54,12 +59,19 @@ def be_spare(framework: str) -> None:
 
 def import_framework(framework: str) -> None:
     """Import the framework and what its katas are likely to need, and keep the garbage collector away from it."""
+    import_ahead(builtin_plugins())  # every child loads them
     if is_installed(framework):
         import_ahead(open_adapter(framework).ahead)
 
 
-def import_ahead(modules: list[str] | tuple[str, ...]) -> None:
-    """Import what is not imported yet; whoever needs a module that is missing says so later."""
+def rehearse(framework: str) -> None:
+    """Run what the framework does only once; never before a fork."""
+    if is_installed(framework):
+        open_adapter(framework).rehearse()
+
+
+def import_ahead(modules: Iterable[str]) -> bool:
+    """Import what is not imported yet, and say whether there was any; whoever needs what is missing says so later."""
     new = [name for name in modules if name not in sys.modules]
     for name in new:
         with suppress(ImportError):
@@ -67,14 +79,16 @@ def import_ahead(modules: list[str] | tuple[str, ...]) -> None:
     if new:
         gc.collect()
         gc.freeze()
+    return bool(new)
 
 
-def serve(requests: int, replies, spares: Spares | None) -> None:
+def serve(requests: int, replies, starter: Forks | Spares) -> None:
     """Answer requests until their end of file; then end the children that still run."""
     children: dict[int, Child] = {}
     pending, opened = b"", True
     while opened or children:
-        if opened and _readable(requests, TICK if children else None):
+        patience = TICK if children or not starter.is_ready else None
+        if opened and _readable(requests, [child.started for child in children.values()], patience):
             data = os.read(requests, 65536)
             opened = bool(data)
             *lines, pending = (pending + data).split(b"\n")
@@ -83,27 +97,29 @@ def serve(requests: int, replies, spares: Spares | None) -> None:
                     if child := children.get(request["cancel"]):
                         child.end("cancelled")
                 else:
-                    if spares is None:
-                        import_ahead(request["imports"])
-                    children[request["id"]] = Child(request, spares)
+                    children[request["id"]] = Child(request, starter.give(request))
         elif not opened:
             for child in children.values():
                 child.end("cancelled")
             time.sleep(TICK)
+        elif not (children or starter.is_ready):
+            starter.prepare()
         for child in list(children.values()):
             child.watch()
-            code = child.code()
+            code = child.started.poll()
             if code is not None:
                 del children[child.id]
                 replies.write(json.dumps({"id": child.id, "cause": child.cause, "code": code}) + "\n")
                 replies.flush()
                 child.clean_up()
+    starter.close()
 
 
-def _readable(fd: int, seconds: float | None) -> bool:
+def _readable(requests: int, started: list, seconds: float | None) -> bool:
+    """Whether a request is there; waits for one until a child ends or the time is over."""
     if sys.platform == "win32":  # select knows no pipes there: look by name
-        return _windows_pipe_has_data(fd, seconds)
-    return bool(select.select([fd], [], [], seconds)[0])
+        return _windows_pipe_has_data(requests, seconds)
+    return requests in select.select([requests, *ends_of(started)], [], [], seconds)[0]
 
 
 def _windows_pipe_has_data(fd: int, seconds: float | None) -> bool:

@@ -1,13 +1,14 @@
 """What every adapter offers for tensors: arrays in and out, dtypes, the framework's own layout, a few operations."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from dojo.testing.adapters.primitive import primitive
 
-class Arrays(ABC):
+
+class Arrays:
     """Tensors of a framework behind one set of names. "Common layout" means channels last."""
 
     device: str
@@ -21,11 +22,11 @@ class Arrays(ABC):
             dtype = "float32"
         return self._tensor(x, dtype or x.dtype.name)
 
-    @abstractmethod
+    @primitive
     def _tensor(self, x: np.ndarray, dtype: str) -> Any:
         """A new tensor on the adapter's device; it shares no memory with `x`."""
 
-    @abstractmethod
+    @primitive
     def numpy(self, t: Any) -> np.ndarray:
         """The values of a tensor as a new array; bfloat16, which NumPy lacks, becomes float32."""
 
@@ -33,10 +34,10 @@ class Arrays(ABC):
         """`array`, but its memory lies in the order of the transpose, where tensors have such an order."""
         return self.array(x, dtype)
 
-    @abstractmethod
+    @primitive
     def is_tensor(self, value: Any) -> bool: ...
 
-    @abstractmethod
+    @primitive
     def dtype_name(self, t: Any) -> str: ...
 
     def device_of(self, t: Any) -> str:
@@ -78,19 +79,19 @@ class Arrays(ABC):
         """The distance from 1 to the next number of a float dtype."""
         return 2.0**-7 if dtype == "bfloat16" else float(np.finfo(dtype).eps)
 
-    @abstractmethod
+    @primitive
     def cast(self, t: Any, dtype: str) -> Any:
         """The tensor in another dtype. Gradients pass."""
 
-    @abstractmethod
+    @primitive
     def sum(self, t: Any, axis: int | None = None) -> Any:
         """The sum of all entries, a tensor of shape (), or the sums along an axis. Gradients pass."""
 
-    @abstractmethod
+    @primitive
     def mean(self, t: Any, axis: int | None = None) -> Any:
         """The mean of all entries, a tensor of shape (), or the means along an axis. Gradients pass."""
 
-    @abstractmethod
+    @primitive
     def cross_entropy(self, logits: Any, labels: Any) -> Any:
         """The mean cross-entropy, a tensor of shape (), of logits (batch, classes) and labels (batch,), integers."""
 
@@ -102,9 +103,9 @@ class Arrays(ABC):
         """The function as the framework compiles it, where it does: in TensorFlow a tf.function."""
         return f
 
-    def spoil(self, t: Any) -> None:  # noqa: B027 - not every tensor can be written to
+    def spoil(self, t: Any) -> None:
         """Fill the tensor with zeros, as a careless caller does; nothing where tensors cannot be written to."""
 
-    @abstractmethod
+    @primitive
     def generator(self, seed: int) -> Any:
         """A seeded random generator of the framework, on the adapter's device."""

@@ -1,19 +1,19 @@
 """Efficiency without a clock: operations and bytes are counted."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from dojo.testing.adapters.arrays import Arrays
+from dojo.testing.adapters.primitive import primitive
 from dojo.testing.adapters.values import CheckFailed
 
 
 class Counting(Arrays):
     """What a call costs, the same on every machine."""
 
-    @abstractmethod
+    @primitive
     def count_ops(self, f: Callable[..., Any], *args: Any) -> int:
         """How many operations f(*args) dispatches; in NumPy, how many lines of Python it runs."""
 
@@ -21,7 +21,7 @@ class Counting(Arrays):
         """The framework's own names of all operations that f(*args) dispatches, in order, bookkeeping included."""
         raise TypeError(f"{type(self).__module__} cannot name operations: use count_ops")
 
-    @abstractmethod
+    @primitive
     def peak_bytes(self, f: Callable[..., Any], *args: Any) -> int:
         """The most bytes alive at once among the tensors that f(*args) makes."""
 

@@ -1,12 +1,12 @@
 """The framework's gradients, and what they are compared with."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from dojo.testing.adapters.checks import Checks
+from dojo.testing.adapters.primitive import primitive
 from dojo.testing.adapters.values import CheckFailed, check_finite, check_values
 
 STEP = 1e-5  # of a finite difference, in float64: error about 1e-10
@@ -17,7 +17,7 @@ class Gradients(Checks):
 
     differentiates = True
 
-    @abstractmethod
+    @primitive
     def gradients(self, loss: Callable[[], Any], tensors: Iterable[Any]) -> list[np.ndarray | None]:
         """The gradient of `loss()` for each tensor, as an array; None where no gradient arrives.
 
@@ -51,6 +51,7 @@ class Gradients(Checks):
         rtol: float = 1e-5,
         atol: float = 1e-7,
         directions: int = 3,
+        dtype: str = "float64",
     ) -> None:
         """The framework's gradients through `f` agree with finite differences of `oracle`.
 
@@ -62,12 +63,13 @@ class Gradients(Checks):
             oracle: the same function of float64 arrays.
             inputs: an array per argument.
             names: what the specification calls each argument.
+            dtype: what f is given and must return; float32 for a model that computes in it.
         """
         names = names or [f"argument {index}" for index in range(len(inputs))]
         rng = np.random.default_rng(0)
         arrays = [x.astype("float64") if x.dtype.kind == "f" else x for x in map(np.asarray, inputs)]
         cotangent = rng.standard_normal(np.shape(oracle(*arrays)))
-        gradients = self._contracted(f, arrays, cotangent)
+        gradients = self._contracted(f, arrays, cotangent, dtype)
         for index, (name, array, gradient) in enumerate(zip(names, arrays, gradients, strict=True)):
             if array.dtype.kind != "f":
                 continue
@@ -88,21 +90,28 @@ class Gradients(Checks):
                         gradient,
                     )
 
-    def _contracted(self, f: Callable, arrays: list[np.ndarray], cotangent: np.ndarray) -> list[np.ndarray | None]:
+    def _contracted(
+        self, f: Callable, arrays: list[np.ndarray], cotangent: np.ndarray, dtype: str
+    ) -> list[np.ndarray | None]:
         """The gradient of sum(cotangent · f(arrays)) for each float array; None for others, or where none arrives."""
         tensors = [self._tensor(x, x.dtype.name) for x in arrays]
         floats = [index for index, x in enumerate(arrays) if x.dtype.kind == "f"]
 
         def loss() -> Any:
-            result = f(*tensors)
+            result = f(*(self.cast(t, dtype) if index in floats else t for index, t in enumerate(tensors)))
             self.check_shape(result, cotangent.shape)
-            if self.dtype_name(result) != "float64":
-                found = self.dtype_name(result)
-                raise CheckFailed(f"result: float64 inputs gave {found}. Keep the dtype of the inputs.")
-            return self.sum(result * self._tensor(cotangent, "float64"))
+            if self.dtype_name(result) != dtype:
+                raise CheckFailed(
+                    f"result: {dtype} inputs gave {self.dtype_name(result)}. Keep the dtype of the inputs."
+                )
+            return self.sum(self.cast(result, "float64") * self._tensor(cotangent, "float64"))
 
         found = dict(zip(floats, self.gradients(loss, [tensors[index] for index in floats]), strict=True))
         return [found.get(index) for index in range(len(arrays))]
+
+    def records_gradients(self) -> bool:
+        """Whether operations are being recorded just now, so that gradients can go back through them."""
+        return False
 
     def leave_gradients(self, model: Any) -> None:
         """Leave gradients with the parameters, as an earlier backward pass does, where the framework keeps any."""

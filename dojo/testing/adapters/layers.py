@@ -1,6 +1,5 @@
 """Layers: the weights of the standard ones in one layout, read, written, filled and differentiated."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dojo.testing.adapters.gradients import Gradients
+from dojo.testing.adapters.primitive import primitive
 from dojo.testing.adapters.values import CheckFailed
 
 
@@ -39,19 +39,19 @@ class Weight:
 class Layers(Gradients):
     """Weights in one layout for all frameworks, of layers and of models."""
 
-    @abstractmethod
+    @primitive
     def _layout(self, layer: Any) -> dict[str, Weight]:
         """Name in the common layout to weight; a TypeError for a layer that is none of the standard ones."""
 
-    @abstractmethod
+    @primitive
     def layers(self, model: Any) -> list[Any]:
         """All standard layers of a built model, or of a layer, in the order in which the model keeps them."""
 
-    @abstractmethod
+    @primitive
     def parameters(self, model: Any) -> dict[str, Any]:
         """Name to trainable tensor."""
 
-    @abstractmethod
+    @primitive
     def variables(self, model: Any) -> dict[str, Any]:
         """Name to tensor of all that is saved with a model: what it trains, and what it keeps without training it."""
 
@@ -117,7 +117,7 @@ class Layers(Gradients):
             raise CheckFailed(f"{of}: expected the shape {np.shape(value)}, got {tuple(parameter.shape)}.")
         self._assign(parameter, value)
 
-    @abstractmethod
+    @primitive
     def _assign(self, parameter: Any, value: Any) -> None: ...
 
 

@@ -1,18 +1,18 @@
 """Models: how they are called, in which mode, and small ones made from a description."""
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from dojo.testing.adapters.layers import Layers
+from dojo.testing.adapters.primitive import primitive
 
 
 class Models(Layers):
     """Calling and making models."""
 
-    @abstractmethod
+    @primitive
     def call(self, layer: Any, *x: Any, training: bool = False) -> Any:
         """The layer's output in training or in evaluation mode."""
 
@@ -23,11 +23,11 @@ class Models(Layers):
         """Whether the model is in training mode; None where the mode is an argument of each call."""
         return None
 
-    @abstractmethod
+    @primitive
     def freeze(self, parameter: Any) -> None:
         """The parameter is not trained any more."""
 
-    @abstractmethod
+    @primitive
     def model(
         self,
         compute: Callable[[Any, Any, bool], Any],
@@ -42,7 +42,7 @@ class Models(Layers):
             kept: the same for what is saved with the model and not trained; compute writes to it by `fw.assign`.
         """
 
-    @abstractmethod
+    @primitive
     def sequential(self, shape: tuple[int, ...], *parts: str | tuple, dtype: str = "float32") -> Any:
         """A built model of the framework's own layers, one after the other, with its own random start.
 
@@ -53,7 +53,7 @@ class Models(Layers):
                 stride) with zeros of half the side around the image, ("dropout", rate).
         """
 
-    @abstractmethod
+    @primitive
     def watched(self, model: Any, shape: tuple[int, ...], note: Callable[[np.ndarray, bool], None]) -> Any:
         """A model that computes the same, and calls note(x, training) before each forward pass, in graphs too.
 

@@ -24,6 +24,7 @@ def _refuses(reason: str) -> Callable:
 _no_layers = _refuses("NumPy has no layers: mark the test with autograd=True")
 _no_models = _refuses("NumPy has no models: mark the test with autograd=True")
 _no_optimisers = _refuses("NumPy has no optimisers: mark the test with autograd=True")
+_no_groups = _refuses("NumPy has no groups of processes: mark the test with autograd=True")
 
 
 class Adapter(FrameworkAdapter):
@@ -35,6 +36,7 @@ class Adapter(FrameworkAdapter):
     _layout = layers = layer_epsilon = randomise = layer_gradients = _no_layers
     freeze = model = sequential = watched = _no_models
     optimiser = sgd = adam = apply_gradients = set_learning_rate = _no_optimisers
+    process_group = place_in_group = collectives = _no_groups
 
     def _tensor(self, x: np.ndarray, dtype: str) -> np.ndarray:
         return np.array(x, dtype=dtype)
@@ -83,7 +85,7 @@ class Adapter(FrameworkAdapter):
     def variables(self, model: Any) -> dict[str, Any]:
         return self.parameters(model)
 
-    def seed(self, n: int) -> None:
+    def seed(self, n: int | None) -> None:
         random.seed(n)
         np.random.seed(n)
 

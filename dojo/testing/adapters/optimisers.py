@@ -1,18 +1,18 @@
 """Optimisers of the framework, and steps with given gradients."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from dojo.testing.adapters.layers import Layers
+from dojo.testing.adapters.primitive import primitive
 
 
 class Optimisers(Layers):
     """`parameters` is a model, or a list of the tensors to train."""
 
-    @abstractmethod
+    @primitive
     def optimiser(self, kind: type, parameters: Any, **options: Any) -> Any:
         """An optimiser of this class over the parameters, ready to take a step.
 
@@ -22,19 +22,19 @@ class Optimisers(Layers):
                 translates these.
         """
 
-    @abstractmethod
+    @primitive
     def sgd(self, parameters: Any, rate: float, momentum: float = 0.0, weight_decay: float = 0.0) -> Any:
         """The framework's own gradient descent."""
 
-    @abstractmethod
+    @primitive
     def adam(self, parameters: Any, rate: float) -> Any:
         """The framework's own Adam."""
 
-    @abstractmethod
+    @primitive
     def apply_gradients(self, optimiser: Any, parameters: Any, gradients: Sequence[np.ndarray | None]) -> None:
         """One step with these gradients, arrays in the parameters' own layout; None where one has none."""
 
-    @abstractmethod
+    @primitive
     def set_learning_rate(self, optimiser: Any, rate: float) -> None: ...
 
     def _list(self, parameters: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """All that dojo knows about TensorFlow and Keras, with tensorflow_layers, tensorflow_models and tensorflow_counting."""
 
+import json
 import os
 import random
 from collections.abc import Callable, Iterable
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dojo.compat import watching_collectives_of_tensorflow
 from dojo.testing.adapters.base import FrameworkAdapter
 from dojo.testing.adapters.tensorflow_counting import TensorFlowCounting
 from dojo.testing.adapters.tensorflow_layers import TensorFlowLayers
@@ -33,9 +35,21 @@ class Adapter(TensorFlowModels, TensorFlowOptimisers, TensorFlowLayers, TensorFl
         with quiet():  # where there is no GPU it says so, loudly
             tf.config.list_logical_devices()
 
-    def seed(self, n: int) -> None:
-        keras.utils.set_random_seed(n)
+    def rehearse(self) -> None:
+        """The kernels of the usual operations are made once for each dtype."""
+        if tf.config.list_physical_devices("GPU"):
+            return  # its memory would be taken while nothing runs
+        self.wake()
+        for dtype in ("float32", "float64"):
+            x = self.array([[1.0, 2.0], [3.0, 4.0]], dtype)
+            self.gradients(lambda x=x: _usual_operations(x), [x])
+
+    def seed(self, n: int | None) -> None:
         random.seed(n)
+        if n is None:
+            tf.random.set_seed(None)
+        else:
+            keras.utils.set_random_seed(n)
 
     def generator(self, seed: int) -> tf.random.Generator:
         with self.on_device():
@@ -89,6 +103,28 @@ class Adapter(TensorFlowModels, TensorFlowOptimisers, TensorFlowLayers, TensorFl
         self.check_shape(value, (), of="loss")
         return [None if gradient is None else self.numpy(gradient) for gradient in tape.gradient(value, sources)]
 
+    # ---------------------------------------------------------------- worker processes
+
+    def records_gradients(self) -> bool:
+        from tensorflow.python.eager import record  # after quiet() has imported TensorFlow
+
+        return record.could_possibly_record()
+
+    def process_group(self, rank: int, addresses: list[str], timeout: float) -> tf.distribute.Strategy:
+        task = {"type": "worker", "index": rank}
+        os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=timeout)
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+
+    def place_in_group(self, group: tf.distribute.Strategy) -> tuple[int, int]:
+        return group.cluster_resolver.task_id, group.num_replicas_in_sync
+
+    def collectives(self, f: Callable, *args: Any) -> list[str]:
+        names = []
+        with watching_collectives_of_tensorflow(names.append):
+            f(*args)
+        return names
+
     # ---------------------------------------------------------------- devices
 
     def on_accelerator(self) -> "Adapter | None":
@@ -109,3 +145,11 @@ class Adapter(TensorFlowModels, TensorFlowOptimisers, TensorFlowLayers, TensorFl
 def _plain(t: Any) -> Any:
     """TensorFlow's own tensor or variable, where Keras has put its own around it."""
     return t.value if isinstance(t, keras.Variable) else t
+
+
+def _usual_operations(x: tf.Tensor) -> tf.Tensor:
+    """A number that hangs on a square matrix by most of what katas compute with."""
+    y = tf.nn.softmax(tf.einsum("ij,jk->ik", x, x) / 2.0 + 1.0 - tf.sqrt(x) * x)
+    y = tf.matmul(y[None], x[None], transpose_b=True) - tf.reduce_max(y, axis=-1, keepdims=True)
+    y = tf.where(y > 0, tf.transpose(y, [0, 2, 1]), tf.math.log(tf.exp(y)))
+    return tf.reduce_sum(tf.reshape(tf.concat([y, tf.cast(y, x.dtype)], 0), [-1])) + tf.reduce_mean(y**2)

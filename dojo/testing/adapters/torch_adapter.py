@@ -1,11 +1,13 @@
 """All that dojo knows about PyTorch, with torch_layers, torch_models and torch_counting."""
 
+import datetime
 import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from dojo.testing.adapters.base import FrameworkAdapter
@@ -20,10 +22,13 @@ class Adapter(TorchModels, TorchOptimisers, TorchLayers, TorchCounting, Framewor
     loads_in_processes = True
     ahead = ("torch._dynamo",)  # the first optimiser imports all of it
 
-    def seed(self, n: int) -> None:
+    def wake(self) -> None:
+        torch.set_grad_enabled(True)  # somebody's code may have left it off
+
+    def seed(self, n: int | None) -> None:
         random.seed(n)
         np.random.seed(n)
-        torch.manual_seed(n)
+        torch.seed() if n is None else torch.manual_seed(n)
 
     def generator(self, seed: int) -> torch.Generator:
         return torch.Generator(device=self.device).manual_seed(seed)
@@ -92,12 +97,28 @@ class Adapter(TorchModels, TorchOptimisers, TorchLayers, TorchCounting, Framewor
                 t.requires_grad_(False)
         return [None if gradient is None else self.numpy(gradient.to_dense()) for gradient in found]
 
+    def records_gradients(self) -> bool:
+        return torch.is_grad_enabled()
+
     def leave_gradients(self, model: nn.Module) -> None:
         for parameter in model.parameters():
             parameter.grad = parameter.detach() + 1
 
     def held_gradients(self, model: nn.Module) -> dict[str, np.ndarray]:
         return {name: self.numpy(p.grad) for name, p in model.named_parameters() if p.grad is not None}
+
+    # ---------------------------------------------------------------- worker processes
+
+    def process_group(self, rank: int, addresses: list[str], timeout: float) -> dist.ProcessGroup:
+        limit, meet = datetime.timedelta(seconds=timeout), f"tcp://{addresses[0]}"
+        dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=len(addresses), timeout=limit)
+        return dist.group.WORLD
+
+    def place_in_group(self, group: dist.ProcessGroup) -> tuple[int, int]:
+        return group.rank(), group.size()
+
+    def collectives(self, f: Callable, *args: Any) -> list[str]:
+        return [name for name in self.operations(f, *args) if name.startswith("c10d::")]
 
     # ---------------------------------------------------------------- devices
 

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from dojo import level
+from dojo.testing import data
 
 refusals = level(1, "refusals")
 one_update = level(2, "one update", points=2)
 many_updates = level(3, "many updates", points=2)
 metrics = level(4, "metrics", points=2)
 no_work_twice = level(5, "no work twice", points=2)
-frozen_unused_weights = level(6, "frozen and unused weights")
-digits_level = level(7, "digits", points=2)
+frozen_weights = level(6, "frozen and unused weights")
+digits_learnt = level(7, "digits", points=2)
 
 RATE = 0.25
 
@@ -25,17 +26,9 @@ def no_ready_made_step(fw, monkeypatch):
     def refused(*args, **options):
         raise AssertionError("Model.fit and train_on_batch are off limits: write the step yourself")
 
-    if fw.name == "tensorflow":
-        import keras
-
-        for name in ("fit", "train_on_batch", "evaluate", "test_on_batch"):
-            monkeypatch.setattr(keras.Model, name, refused)
-
-
-# -------------------------------------------------------------------- the model and the oracle
-#
-# The logits are (x · scale) w + b, and in training mode (1, 0, 0, …) is added to them, which tells the modes apart.
-# With `extras`, `scale` is a frozen weight, and there is a weight `spare`, not frozen, that the logits do not use.
+    for kind in type(fw.model(None)).__mro__:
+        for name in {"fit", "train_on_batch", "evaluate", "test_on_batch"} & set(vars(kind)):
+            monkeypatch.setattr(kind, name, refused)
 
 
 def by_hand(weights, batches, momentum=0.0, rates=None, decay=0.0):
@@ -58,88 +51,28 @@ def by_hand(weights, batches, momentum=0.0, rates=None, decay=0.0):
 
 
 def model_of(fw, weights, extras=False):
-    """The model as a module of the framework.
+    """logits = (x · scale) w + b, and in training mode (1, 0, 0, …) more, which tells the modes apart.
 
-    `model.python` counts how often its Python code ran, `passes_of(model)` how often the model was computed.
+    With `extras`, `scale` is a frozen weight, and there is a weight `spare`, not frozen, that the logits do not use.
+    `model.python` counts how often its Python code ran, `model.passes` how often the model was computed.
     """
-    scale, w, b = map(fw.array, weights)
-    if fw.name == "torch":
-        import torch
+    scale, w, b = weights
 
-        class Linear(torch.nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.scale = torch.nn.Parameter(scale, requires_grad=False) if extras else scale
-                self.w, self.b = torch.nn.Parameter(w), torch.nn.Parameter(b)
-                self.spare = torch.nn.Parameter(torch.ones(2)) if extras else None
-                self.python = 0
+    def compute(model, x, training):
+        model.python += 1
+        fw.assign(model.passes, model.passes + 1)
+        logits = (x * (model.scale if extras else fw.array(scale))) @ model.w + model.b
+        return logits + fw.array(np.eye(len(b))[0]) if training else logits
 
-            def forward(self, x):
-                self.python += 1
-                logits = (x * self.scale) @ self.w + self.b
-                return logits + torch.eye(len(self.b), device=x.device)[0] if self.training else logits
-
-        return Linear()
-    import keras
-    import tensorflow as tf
-
-    class Linear(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.w, self.b = self.add_weight(shape=w.shape, name="w"), self.add_weight(shape=b.shape, name="b")
-            self.w.assign(w)
-            self.b.assign(b)
-            self.scale, self.spare = scale, None
-            if extras:
-                self.scale = self.add_weight(shape=scale.shape, trainable=False, name="scale")
-                self.scale.assign(scale)
-                self.spare = self.add_weight(shape=(2,), initializer="ones", name="spare")
-            self.passes = tf.Variable(0, trainable=False)
-
-        def call(self, x, training=False):
-            self.python += 1
-            self.passes.assign_add(1)
-            logits = (x * self.scale) @ self.w + self.b
-            return logits + tf.eye(b.shape[0])[0] if training else logits
-
-    model = Linear()
+    trained = {"w": w, "b": b} | ({"scale": scale, "spare": np.ones(2)} if extras else {})
+    model = fw.model(compute, trained, kept={"passes": np.zeros(())})
     model.python = 0
-    model(tf.zeros([1, len(scale)]))  # whatever Keras does at a first call is done
-    model.passes.assign(0)
+    if extras:
+        fw.freeze(model.scale)
+    fw.call(model, fw.array(np.zeros((1, len(scale)))))  # whatever Keras does at a first call is done
+    fw.assign(model.passes, np.zeros(()))
     model.python = 0
     return model
-
-
-def passes_of(model):
-    return model.python if not hasattr(model, "passes") else int(model.passes)
-
-
-def loss_of(fw):
-    """The mean cross-entropy, its arguments in the order of the framework."""
-    if fw.name == "torch":
-        from torch.nn.functional import cross_entropy
-
-        return cross_entropy
-    import tensorflow as tf
-
-    return lambda targets, outputs: tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, outputs))
-
-
-def descent(fw, model, momentum=0.0, decay=0.0):
-    if fw.name == "torch":
-        from torch.optim import SGD
-
-        return SGD(model.parameters(), lr=RATE, momentum=momentum, weight_decay=decay)
-    from keras.optimizers import SGD
-
-    return SGD(RATE, momentum=momentum, weight_decay=decay)
-
-
-def set_rate(fw, optimizer, rate):
-    if fw.name == "torch":
-        optimizer.param_groups[0]["lr"] = rate
-    else:
-        optimizer.learning_rate = rate
 
 
 def problem(rng, sizes, features=4, classes=3):
@@ -152,8 +85,8 @@ def problem(rng, sizes, features=4, classes=3):
 def make(impl, fw, weights, momentum=0.0, extras=False, decay=0.0):
     """A step, its model and its optimizer."""
     model = model_of(fw, weights, extras)
-    optimizer = descent(fw, model, momentum, decay)
-    return impl.TrainStep(model, loss_of(fw), optimizer), model, optimizer
+    optimizer = fw.sgd(model, RATE, momentum, decay)
+    return impl.TrainStep(model, fw.own_loss(fw.cross_entropy), optimizer), model, optimizer
 
 
 def run(fw, step, batches):
@@ -163,6 +96,16 @@ def run(fw, step, batches):
 def check_weights(fw, model, expected, when):
     for name, right in zip("wb", expected, strict=True):
         fw.close(getattr(model, name), right, of=f"{name} {when}")
+
+
+def check_passes(fw, model, batches, how):
+    """As many passes as batches; and where a step is traced, the Python code of the model runs for the traces only."""
+    passes = int(fw.numpy(model.passes))
+    assert passes == batches, f"the model was computed {passes} times for {batches} batches, {how}"
+    assert not fw.traces or model.python <= 3, (
+        f"the Python code of the model ran {model.python} times for {batches} batches, {how}: a traced step runs it "
+        "once, and once more where TensorFlow makes the optimizer's variables or meets a second size"
+    )
 
 
 def check_results(step, losses, right, sizes):
@@ -177,17 +120,14 @@ def check_results(step, losses, right, sizes):
         )
 
 
-# -------------------------------------------------------------------- 1 refusals
-
-
 @refusals
 @pytest.mark.parametrize("extra", [-1, 1, -2], ids=["fewer", "more", "one"])
 def test_as_many_targets_as_inputs(impl, fw, rng, extra):
     """With a loss that would not notice."""
     weights, [(x, y)] = problem(rng, [3])
     model = model_of(fw, weights)
-    loss = lambda *pair: (pair[0] if fw.name == "torch" else pair[1])[0, 0] ** 2  # noqa: E731
-    step = impl.TrainStep(model, loss, descent(fw, model))
+    loss = fw.own_loss(lambda outputs, targets: outputs[0, 0] ** 2)
+    step = impl.TrainStep(model, loss, fw.sgd(model, RATE))
     with pytest.raises(ValueError):
         step(fw.array(x), fw.array(np.resize(y, 3 + extra)))
     check_weights(fw, model, weights[1:], "after a batch that was refused")
@@ -203,9 +143,6 @@ def test_there_are_no_figures_before_the_first_batch(impl, fw, rng):
     step.reset()
     with pytest.raises(ValueError):
         step.results()
-
-
-# -------------------------------------------------------------------- 2 one update
 
 
 @one_update
@@ -224,21 +161,12 @@ def test_one_batch_moves_the_weights_once(impl, fw, rng, size, features, classes
 @one_update
 def test_the_step_runs_on_the_gpu(impl, gpu, rng):
     weights, batches = problem(rng, [5, 3])
-    if gpu.name == "torch":
+    with gpu.on_device():
         step, model, _ = make(impl, gpu, weights)
         run(gpu, step, batches)
-    else:
-        import tensorflow as tf
-
-        with tf.device(gpu.device):
-            step, model, _ = make(impl, gpu, weights)
-            run(gpu, step, batches)
     losses, right, expected = by_hand(weights, batches)
     check_weights(gpu, model, expected, "after two batches")
     check_results(step, losses, right, [5, 3])
-
-
-# -------------------------------------------------------------------- 3 many updates
 
 
 @many_updates
@@ -259,9 +187,7 @@ def test_gradients_that_somebody_left_do_not_count(impl, fw, rng):
     weights, batches = problem(rng, [4, 4])
     step, model, _ = make(impl, fw, weights)
     for x, y in batches:
-        if fw.name == "torch":
-            for parameter in model.parameters():
-                parameter.grad = parameter.detach().clone()
+        fw.leave_gradients(model)
         step(fw.array(x), fw.array(y))
     check_weights(fw, model, by_hand(weights, batches)[2], "after two batches, with gradients left before each")
 
@@ -283,12 +209,9 @@ def test_a_new_learning_rate_takes_effect(impl, fw, rng):
     step, model, optimizer = make(impl, fw, weights)
     rates = [0.25, 0.5, 0.0625]
     for (x, y), rate in zip(batches, rates, strict=True):
-        set_rate(fw, optimizer, rate)
+        fw.set_learning_rate(optimizer, rate)
         step(fw.array(x), fw.array(y))
     check_weights(fw, model, by_hand(weights, batches, rates=rates)[2], f"after steps at the rates {rates}")
-
-
-# -------------------------------------------------------------------- 4 metrics
 
 
 @metrics
@@ -337,23 +260,14 @@ def test_two_steps_keep_figures_of_their_own(impl, fw, rng):
         check_results(step, losses, right, [4, 4])
 
 
-# -------------------------------------------------------------------- 5 no work twice
-
-
 @no_work_twice
 @pytest.mark.parametrize("sizes", [(4,) * 8, (8, 8, 3, 5, 7, 1, 2, 6)], ids=["one size", "many sizes"])
 def test_the_model_runs_once_a_batch(impl, fw, rng, sizes):
-    """In TensorFlow its Python code runs for the traces alone."""
     weights, batches = problem(rng, sizes)
     step, model, _ = make(impl, fw, weights)
     run(fw, step, batches)
     step.results()
-    passes = passes_of(model)
-    assert passes == len(sizes), f"the model was computed {passes} times for {len(sizes)} batches"
-    assert fw.name == "torch" or model.python <= 3, (
-        f"the Python code of the model ran {model.python} times for {len(sizes)} batches: a traced step runs it once, "
-        "and once more where TensorFlow makes the optimizer's variables or meets a second size"
-    )
+    check_passes(fw, model, len(sizes), f"of the sizes {sizes}")
 
 
 @no_work_twice
@@ -361,37 +275,22 @@ def test_a_new_learning_rate_or_a_reset_costs_no_trace(impl, fw, rng):
     weights, batches = problem(rng, [4] * 6)
     step, model, optimizer = make(impl, fw, weights)
     for number, (x, y) in enumerate(batches):
-        set_rate(fw, optimizer, 0.1 / (number + 1))
+        fw.set_learning_rate(optimizer, 0.1 / (number + 1))
         step(fw.array(x), fw.array(y))
         step.reset()
-    passes = passes_of(model)
-    assert passes == 6, f"the model was computed {passes} times for 6 batches, each at another rate"
-    assert fw.name == "torch" or model.python <= 3, (
-        f"the Python code of the model ran {model.python} times for 6 batches of one size, each at another rate"
-    )
+    check_passes(fw, model, 6, "each at another rate")
 
 
 @no_work_twice
 def test_nothing_is_kept_or_read_back(impl, fw, rng):
     """In PyTorch: no number is read from the device during a step, and no graph is left after it."""
-    if fw.name != "torch":
+    if fw.traces:
         pytest.skip("a traced step cannot read a number back, and keeps no tape")
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    names = []
-
-    class Names(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            names.append(func._schema.name)
-            return func(*args, **(kwargs or {}))
-
     weights, batches = problem(rng, [4, 4, 4])
     step, _, _ = make(impl, fw, weights)
     before = graphs_alive()
     run(fw, step, batches[:1])
-    with Names():
-        run(fw, step, batches[1:])
-    read = names.count("aten::_local_scalar_dense")
+    read = fw.operations(run, fw, step, batches[1:]).count("aten::_local_scalar_dense")
     assert read == 0, f"in 2 steps a number was read back from the device {read} times: item(), float() or an if"
     kept = graphs_alive() - before
     assert kept <= 0, f"after the steps {kept} tensors still hold a graph, and with it their batches: detach them"
@@ -405,10 +304,7 @@ def graphs_alive():
     return sum(isinstance(thing, torch.Tensor) and thing.grad_fn is not None for thing in gc.get_objects())
 
 
-# -------------------------------------------------------------------- 6 frozen and unused weights
-
-
-@frozen_unused_weights
+@frozen_weights
 @pytest.mark.parametrize("decay", [0.0, 0.25], ids=["plain", "with decay"])
 def test_frozen_and_unused_weights_stay(impl, fw, rng, decay):
     """An optimizer that decays moves a weight whose gradient is zero; it leaves alone one that has no gradient."""
@@ -420,16 +316,13 @@ def test_frozen_and_unused_weights_stay(impl, fw, rng, decay):
     check_weights(fw, model, by_hand(weights, batches, decay=decay)[2], "after three batches")
 
 
-@frozen_unused_weights
+@frozen_weights
 def test_a_frozen_weight_stays_with_the_others_moving_on(impl, fw, rng):
     """b is frozen as well before the first step."""
     weights, batches = problem(rng, [4, 4])
     model = model_of(fw, weights, extras=True)
-    if fw.name == "torch":
-        model.b.requires_grad_(False)
-    else:
-        model.b.trainable = False
-    step = impl.TrainStep(model, loss_of(fw), descent(fw, model))
+    fw.freeze(model.b)
+    step = impl.TrainStep(model, fw.own_loss(fw.cross_entropy), fw.sgd(model, RATE))
     (loss, _) = run(fw, step, batches)
     fw.close(loss, by_hand(weights, batches)[0][0], of="loss of the first batch")
     fw.close(model.b, weights[2], of="b, which is frozen,")
@@ -438,51 +331,23 @@ def test_a_frozen_weight_stays_with_the_others_moving_on(impl, fw, rng):
     fw.close(model.w, two, of="w after two batches with b frozen")
 
 
-# -------------------------------------------------------------------- 7 digits
-
-EPOCHS = 4
-
-
-def network(fw):
-    """64 pixels, 32 hidden units, 10 digits; and Adam."""
-    if fw.name == "torch":
-        import torch
-        from torch import nn
-
-        model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-        return model, torch.optim.Adam(model.parameters(), 0.01)
-    import keras
-
-    layers = [keras.layers.Input((64,)), keras.layers.Dense(32, activation="relu"), keras.layers.Dense(10)]
-    return keras.Sequential(layers), keras.optimizers.Adam(0.01)
-
-
-def trained_on_digits(impl, fw, rng):
-    """The accuracy that results() reports in each epoch, and the accuracy on digits that were never seen."""
-    from sklearn.datasets import load_digits
-
-    images, digits = load_digits(return_X_y=True)
-    order = rng.permutation(len(digits))
-    images, digits = images[order] / 16, digits[order]
-    model, optimizer = network(fw)
-    step, told = impl.TrainStep(model, loss_of(fw), optimizer), []
-    for _ in range(EPOCHS):
-        step.reset()
-        for start in range(0, 1400, 64):  # the last of 22 batches has 56 digits
-            stop = min(start + 64, 1400)
-            step(fw.array(images[start:stop]), fw.array(digits[start:stop]))
-        told.append(step.results()["accuracy"])
-    unseen = fw.numpy(fw.call(model, fw.array(images[1400:]))).argmax(axis=1) == digits[1400:]
-    baseline = np.bincount(digits[1400:]).max() / len(unseen)
-    return told, unseen.mean(), baseline
-
-
-@digits_level
+@digits_learnt
 def test_digits_are_learnt(impl, fw, rng):
     """Measured over ten seeds in both frameworks: 0.90 to 0.97 of new digits; always the commonest: 0.13 at most."""
-    told, unseen, baseline = trained_on_digits(impl, fw, rng)
+    images, digits = data.digits()
+    order = rng.permutation(len(digits))
+    images, digits = images[order], digits[order]
+    model = fw.sequential((64,), ("dense", 32), "relu", ("dense", 10))
+    step, told = impl.TrainStep(model, fw.own_loss(fw.cross_entropy), fw.adam(model, 0.01)), []
+    for _ in range(4):
+        step.reset()
+        for chosen in np.split(np.arange(1400), range(64, 1400, 64)):  # the last of 22 batches has 56 digits
+            step(fw.array(images[chosen]), fw.array(digits[chosen]))
+        told.append(step.results()["accuracy"])
+    unseen = np.mean(fw.numpy(fw.call(model, fw.array(images[1400:]))).argmax(axis=1) == digits[1400:])
+    baseline = np.bincount(digits[1400:]).max() / len(digits[1400:])
     assert told[-1] > told[0] + 0.05, f"the accuracy should rise from epoch to epoch, and is {told}"
     assert unseen > 0.85 > 0.2 > baseline, (
-        f"after {EPOCHS} epochs {unseen:.1%} of new digits are right; always the commonest would be {baseline:.1%}"
+        f"after 4 epochs {unseen:.1%} of new digits are right; always the commonest would be {baseline:.1%}"
     )
     assert abs(told[-1] - unseen) < 0.1, f"results() reports {told[-1]:.1%}, but {unseen:.1%} of new digits are right"

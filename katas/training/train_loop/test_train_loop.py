@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from dojo import level
+from dojo.testing import data
 
 refusals = level(1, "refusals")
 loop = level(2, "the loop", points=3)
-uneven_batches = level(3, "uneven batches")
+uneven = level(3, "uneven batches")
 two_modes = level(4, "two modes", points=2)
 best_weights = level(5, "the best weights", points=3)
 diverged = level(6, "diverged")
-progress_bar = level(7, "progress bar")
+bar = level(7, "progress bar")
 real_data = level(8, "real data", points=2)
 
 RATE = 0.125  # of the gradient descent in all levels but the last
@@ -22,25 +23,13 @@ RATE = 0.125  # of the gradient descent in all levels but the last
 @pytest.fixture(autouse=True)
 def no_ready_made_loop(fw, monkeypatch):
     """The loops that Keras has are off limits; whoever calls one is told."""
-    if fw.name == "tensorflow":
-        import keras
 
-        for name in ("fit", "evaluate", "train_on_batch", "test_on_batch"):
-            monkeypatch.setattr(keras.Model, name, refuse(name))
-
-
-def refuse(name):
     def refused(*args, **options):
-        raise AssertionError(f"Model.{name} is off limits: write the loop yourself")
+        raise AssertionError("Keras's own loops are off limits: write the loop yourself")
 
-    return refused
-
-
-# -------------------------------------------------------------------- the model, the loss and the oracle
-#
-# The model is (x − centre) w + b, and in training mode it adds a shift to its outputs. Its centre is no parameter: each
-# call in training mode moves it half-way to the mean of the batch, as batch normalisation does. The loss is the mean of
-# (1 + y²) (output − y)², which tells targets from outputs.
+    for kind in type(fw.model(None)).__mro__:
+        for name in {"fit", "evaluate", "train_on_batch", "test_on_batch"} & set(vars(kind)):
+            monkeypatch.setattr(kind, name, refused)
 
 
 def by_hand(weights, batches, validation, epochs, shift=0.0, moving=False):
@@ -68,71 +57,28 @@ def loss_by_hand(weights, batches):
 
 
 def loss_of(fw):
-    """The loss as a function of tensors, its arguments in the order of the framework."""
-    if fw.name == "torch":
-        return lambda outputs, targets: ((1 + targets**2) * (outputs - targets) ** 2).mean()
-    import tensorflow as tf
-
-    return lambda targets, outputs: tf.reduce_mean((1 + targets**2) * (outputs - targets) ** 2)
+    """The mean of (1 + y²) (output − y)², which tells targets from outputs."""
+    return fw.own_loss(lambda outputs, targets: fw.mean((1 + targets**2) * (outputs - targets) ** 2))
 
 
 def model_of(fw, weights, shift=0.0, moving=False):
-    """The model, and a list that notes each call in evaluation mode whose operations are recorded for gradients."""
+    """(x − centre) w + b, and in training mode a shift more; and a list of the calls in evaluation mode that are
+    recorded for gradients.
+
+    The centre is no parameter: if it is `moving`, each call in training mode moves it half-way to the mean of the
+    batch, as batch normalisation does.
+    """
+    w, b, centre = weights
     recorded = []
-    w, b, centre = map(fw.array, weights)
-    if fw.name == "torch":
-        import torch
 
-        class Linear(torch.nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.w, self.b = torch.nn.Parameter(w), torch.nn.Parameter(b)
-                self.register_buffer("centre", centre)
+    def compute(model, x, training):
+        if training and moving:
+            fw.assign(model.centre, (model.centre + fw.mean(x, axis=0)) / 2)
+        if not training and fw.records_gradients():
+            recorded.append(x.shape)
+        return (x - model.centre) @ model.w + model.b + (shift if training else 0)
 
-            def forward(self, x):
-                if self.training and moving:
-                    self.centre.add_(x.mean(0)).div_(2)
-                if not self.training and torch.is_grad_enabled():
-                    recorded.append(x.shape)
-                return (x - self.centre) @ self.w + self.b + (shift if self.training else 0)
-
-        return Linear(), recorded
-    import keras
-    import tensorflow as tf
-    from tensorflow.python.eager import record
-
-    class Linear(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.w = self.add_weight(shape=w.shape, name="w")
-            self.b = self.add_weight(shape=b.shape, name="b")
-            self.centre = self.add_weight(shape=centre.shape, name="centre", trainable=False)
-            for variable, value in ((self.w, w), (self.b, b), (self.centre, centre)):
-                variable.assign(value)
-
-        def call(self, x, training=False):
-            if training and moving:
-                self.centre.assign((self.centre + tf.reduce_mean(x, axis=0)) / 2)
-            if not training and record.could_possibly_record():
-                recorded.append(x.shape)
-            return (x - self.centre) @ self.w + self.b + (shift if training else 0)
-
-    return Linear(), recorded
-
-
-def weights_of(fw, model):
-    return [fw.numpy(part) for part in (model.w, model.b, model.centre)]
-
-
-def descent(fw, model):
-    """Plain gradient descent over the model's weights."""
-    if fw.name == "torch":
-        from torch.optim import SGD
-
-        return SGD(model.parameters(), lr=RATE)
-    from keras.optimizers import SGD
-
-    return SGD(learning_rate=RATE)
+    return fw.model(compute, {"w": w, "b": b}, kept={"centre": centre}), recorded
 
 
 class Batches:
@@ -162,7 +108,7 @@ def run(impl, fw, weights, batches, validation, epochs, loss=None, options=None,
     """Train the model; returns the history, the model, and what was recorded in evaluation mode."""
     model, recorded = model_of(fw, weights, **kind)
     pairs = [part if isinstance(part, Batches) else Batches(fw, part) for part in (batches, validation)]
-    history = impl.train(model, loss or loss_of(fw), descent(fw, model), *pairs, epochs, **(options or {}))
+    history = impl.train(model, loss or loss_of(fw), fw.sgd(model, RATE), *pairs, epochs, **(options or {}))
     return history, model, recorded
 
 
@@ -182,7 +128,23 @@ def check_weights(fw, model, expected, when):
         fw.close(actual, right, of=f"{name} of the model {when}")
 
 
-# -------------------------------------------------------------------- 1 refusals
+def check_training(impl, fw, weights, batches, validation, epochs, **kind):
+    """Losses, weights and best epoch against the oracle."""
+    history, model, _ = run(impl, fw, weights, batches, validation, epochs, **kind)
+    expected, kept, best = by_hand(weights, batches, validation, epochs, **kind)
+    check_history(history, expected)
+    found = history["best_epoch"]
+    assert found == best, f"best_epoch is {found}, but the validation loss was lowest in epoch {best} of {epochs}"
+    check_weights(fw, model, kept[best], f"after {epochs} epochs, of which {best} was the best,")
+    return model
+
+
+def check_evaluation(impl, fw, model, weights, validation):
+    """The mean loss over all samples, in evaluation mode; and nothing of the model changes."""
+    found, right = impl.evaluate(model, loss_of(fw), Batches(fw, validation)), loss_by_hand(weights, validation)
+    assert type(found) is float, f"evaluate returned {type(found).__name__}, not a float"
+    assert found == pytest.approx(right, rel=1e-4), f"the mean over all samples is {right:.6g}, but got {found:.6g}"
+    check_weights(fw, model, weights, "after evaluation")
 
 
 @refusals
@@ -218,17 +180,10 @@ def test_the_history_holds_plain_numbers(impl, fw, rng):
     assert type(history["best_epoch"]) is int, f"best_epoch is {history['best_epoch']!r}; it must be an int"
 
 
-# -------------------------------------------------------------------- 2 the loop
-
-
 @loop
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_every_batch_updates_the_weights(impl, fw, rng, epochs):
-    weights, batches, validation = problem(rng)
-    history, model, _ = run(impl, fw, weights, batches, validation, epochs)
-    expected, kept, best = by_hand(weights, batches, validation, epochs)
-    check_history(history, expected)
-    check_weights(fw, model, kept[best], f"after {epochs} epochs")
+    check_training(impl, fw, *problem(rng), epochs)
 
 
 @loop
@@ -245,92 +200,54 @@ def test_each_batch_is_taken_once_an_epoch(impl, fw, rng):
 @loop
 def test_evaluation_is_the_mean_loss(impl, fw, rng):
     weights, _, validation = problem(rng)
-    model, _ = model_of(fw, weights)
-    found, right = impl.evaluate(model, loss_of(fw), Batches(fw, validation)), loss_by_hand(weights, validation)
-    assert type(found) is float, f"evaluate returned {type(found).__name__}, not a float"
-    assert found == pytest.approx(right, rel=1e-4), f"the loss should be {right:.6g} and is {found:.6g}"
-    check_weights(fw, model, weights, "after evaluation")
+    check_evaluation(impl, fw, model_of(fw, weights)[0], weights, validation)
 
 
 @pytest.mark.gpu
 @loop
 def test_the_loop_runs_on_the_gpu(impl, gpu, rng):
-    weights, batches, validation = problem(rng)
-    if gpu.name == "torch":
-        history, model, _ = run(impl, gpu, weights, batches, validation, 3)
-    else:
-        import tensorflow as tf
-
-        with tf.device(gpu.device):
-            history, model, _ = run(impl, gpu, weights, batches, validation, 3)
-    expected, kept, best = by_hand(weights, batches, validation, 3)
-    check_history(history, expected)
-    check_weights(gpu, model, kept[best], "after 3 epochs")
-    gpu.check_device(model.w if gpu.name == "torch" else model.w.value, of="w")
+    with gpu.on_device():
+        model = check_training(impl, gpu, *problem(rng), 3)
+    gpu.check_device(model.w, of="w")
 
 
-# -------------------------------------------------------------------- 3 uneven batches
-
-
-@uneven_batches
+@uneven
 @pytest.mark.parametrize("sizes", [(4, 4, 1), (1, 5), (3,)], ids=["last smaller", "last larger", "single"])
 def test_every_sample_of_training_counts_the_same(impl, fw, rng, sizes):
-    weights, batches, validation = problem(rng, sizes)
-    history, model, _ = run(impl, fw, weights, batches, validation, 2)
-    expected, kept, best = by_hand(weights, batches, validation, 2)
-    check_history(history, expected)
-    check_weights(fw, model, kept[best], "after 2 epochs")
+    check_training(impl, fw, *problem(rng, sizes), 2)
 
 
-@uneven_batches
+@uneven
 @pytest.mark.parametrize("sizes", [(5, 5, 1), (1, 7), (1,)], ids=["last smaller", "last larger", "single"])
 def test_every_sample_of_validation_counts_the_same(impl, fw, rng, sizes):
     weights, _, validation = problem(rng, val_sizes=sizes)
-    model, _ = model_of(fw, weights)
-    found, right = impl.evaluate(model, loss_of(fw), Batches(fw, validation)), loss_by_hand(weights, validation)
-    assert found == pytest.approx(right, rel=1e-4), f"the mean over all samples is {right:.6g}, but got {found:.6g}"
-
-
-# -------------------------------------------------------------------- 4 two modes
+    check_evaluation(impl, fw, model_of(fw, weights)[0], weights, validation)
 
 
 @two_modes
 def test_training_and_validation_have_their_modes(impl, fw, rng):
     """The model's outputs are shifted in training mode, which shows in the losses of every epoch."""
-    weights, batches, validation = problem(rng, (4, 3))
-    history, model, _ = run(impl, fw, weights, batches, validation, 3, shift=0.5)
-    expected, kept, best = by_hand(weights, batches, validation, 3, shift=0.5)
-    check_history(history, expected)
-    check_weights(fw, model, kept[best], "after 3 epochs")
+    check_training(impl, fw, *problem(rng, (4, 3)), 3, shift=0.5)
 
 
 @two_modes
 def test_evaluation_sets_its_own_mode(impl, fw, rng):
     weights, _, validation = problem(rng)
     model, _ = model_of(fw, weights, shift=0.5, moving=True)
-    if fw.name == "torch":
-        model.train()
-    found, right = impl.evaluate(model, loss_of(fw), Batches(fw, validation)), loss_by_hand(weights, validation)
-    assert found == pytest.approx(right, rel=1e-4), f"in evaluation mode the loss is {right:.6g}, but got {found:.6g}"
-    check_weights(fw, model, weights, "after evaluation")
+    fw.set_mode(model, training=True)
+    check_evaluation(impl, fw, model, weights, validation)
 
 
 @two_modes
 def test_nothing_is_recorded_in_evaluation(impl, fw, rng):
-    weights, batches, validation = problem(rng)
+    before, (weights, batches, validation) = fw.records_gradients(), problem(rng)
     _, model, recorded = run(impl, fw, weights, batches, validation, 2)
     assert not recorded, "the model ran in evaluation mode while gradients were recorded during training"
     model, recorded = model_of(fw, weights)
-    if fw.name == "torch":
-        model.eval()
+    fw.set_mode(model, training=False)
     impl.evaluate(model, loss_of(fw), Batches(fw, validation))
     assert not recorded, "evaluate ran the model while gradients were recorded"
-    if fw.name == "torch":
-        import torch
-
-        still_on = torch.is_grad_enabled()
-        torch.set_grad_enabled(True)
-        assert still_on, "evaluate switched the recording of gradients off for its caller too"
+    assert fw.records_gradients() == before, "evaluate switched the recording of gradients off for its caller too"
 
 
 @two_modes
@@ -338,13 +255,7 @@ def test_validation_leaves_what_the_model_tracks_alone(impl, fw, rng):
     """The centre moves in training mode only."""
     weights, batches, validation = problem(rng)
     validation = [(x + 5, y) for x, y in validation]
-    history, model, _ = run(impl, fw, weights, batches, validation, 1, moving=True)
-    expected, kept, _ = by_hand(weights, batches, validation, 1, moving=True)
-    check_history(history, expected)
-    check_weights(fw, model, kept[0], "after one epoch")
-
-
-# -------------------------------------------------------------------- 5 the best weights
+    check_training(impl, fw, weights, batches, validation, 1, moving=True)
 
 
 def passing_by(rng, moving=False):
@@ -360,40 +271,23 @@ def passing_by(rng, moving=False):
 @best_weights
 @pytest.mark.parametrize("moving", [False, True], ids=["parameters", "all weights"])
 def test_the_weights_of_the_best_epoch_are_restored(impl, fw, rng, moving):
-    weights, batches, validation = passing_by(rng, moving)
-    history, model, _ = run(impl, fw, weights, batches, validation, 6, moving=moving)
-    expected, kept, best = by_hand(weights, batches, validation, 6, moving=moving)
-    check_history(history, expected)
-    assert history["best_epoch"] == best, (
-        f"best_epoch is {history['best_epoch']}, but the validation loss was lowest in epoch {best}"
-    )
-    check_weights(fw, model, kept[best], f"after 6 epochs, of which {best} was the best,")
+    check_training(impl, fw, *passing_by(rng, moving), 6, moving=moving)
 
 
 @best_weights
 def test_a_last_epoch_can_be_the_best(impl, fw, rng):
     weights, batches, validation = passing_by(rng)
-    _, kept, best = by_hand(weights, batches, validation, 6)
-    history, model, _ = run(impl, fw, weights, batches, validation, best + 1)
-    assert history["best_epoch"] == best, f"best_epoch is {history['best_epoch']}, not the last one, {best}"
-    check_weights(fw, model, kept[best], "whose last epoch was the best")
+    *_, best = by_hand(weights, batches, validation, 6)
+    check_training(impl, fw, weights, batches, validation, best + 1)
 
 
 @best_weights
 def test_of_equal_epochs_the_first_is_the_best(impl, fw, rng):
     """The loss does not look at the outputs, so it never changes."""
     weights, batches, validation = problem(rng)
-    if fw.name == "torch":
-        loss = lambda outputs, targets: outputs.sum() * 0 + targets.sum()  # noqa: E731
-    else:
-        import tensorflow as tf
-
-        loss = lambda targets, outputs: tf.reduce_mean(0 * outputs + targets)  # noqa: E731
+    loss = fw.own_loss(lambda outputs, targets: fw.mean(0 * outputs + targets))
     history, _, _ = run(impl, fw, weights, batches, validation, 3, loss=loss)
     assert history["best_epoch"] == 0, f"all epochs are equal; best_epoch is {history['best_epoch']}, not 0"
-
-
-# -------------------------------------------------------------------- 6 diverged
 
 
 @diverged
@@ -424,10 +318,7 @@ def test_without_a_best_epoch_the_last_weights_stay(impl, fw, rng, value):
     check_weights(fw, model, kept[-1], "after 2 epochs")
 
 
-# -------------------------------------------------------------------- 7 progress bar
-
-
-@progress_bar
+@bar
 def test_the_bar_counts_epochs_and_shows_both_numbers(impl, fw, rng, capsys):
     weights, batches, validation = problem(rng, (4, 4))
     expected, _, _ = by_hand(weights, batches, validation, 5)
@@ -447,7 +338,7 @@ def test_the_bar_counts_epochs_and_shows_both_numbers(impl, fw, rng, capsys):
         )
 
 
-@progress_bar
+@bar
 @pytest.mark.parametrize("options", [{}, {"progress": False}], ids=["by default", "when refused"])
 def test_without_progress_nothing_is_printed(impl, fw, rng, capsys, options):
     capsys.readouterr()
@@ -456,57 +347,39 @@ def test_without_progress_nothing_is_printed(impl, fw, rng, capsys, options):
     assert not (captured.err + captured.out), f"without progress it printed {(captured.err + captured.out)[:80]!r}"
 
 
-# -------------------------------------------------------------------- 8 real data
-
-
 def digits(rng):
     """Scans of digits: 200 to train on, half of them with a random class; 400 to validate on; the rest unseen."""
-    from sklearn.datasets import load_digits
-
-    images, classes = load_digits(return_X_y=True)
+    images, classes = data.digits()
     order = rng.permutation(len(images))
-    images, classes = (images[order] / 16).astype("float32"), classes[order]
+    images, classes = images[order].astype("float32"), classes[order]
     wrong = classes[:200].copy()
     wrong[:100] = rng.integers(0, 10, 100)
     return (images[:200], wrong), (images[200:600], classes[200:600]), (images[600:], classes[600:])
 
 
-def network(fw):
-    """A small network with batch normalisation, its loss and its optimiser."""
-    if fw.name == "torch":
-        import torch
-        from torch import nn
+def data_loader(fw, images, classes, batch):
+    from torch.utils.data import DataLoader, TensorDataset
 
-        model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.BatchNorm1d(128), nn.Linear(128, 10))
-        return model, nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters(), lr=0.03)
-    import keras
-    from keras import layers
-
-    normalise = layers.BatchNormalization(momentum=0.9)
-    model = keras.Sequential([layers.Dense(128, activation="relu"), normalise, layers.Dense(10)])
-    return model, keras.losses.SparseCategoricalCrossentropy(from_logits=True), keras.optimizers.Adam(0.03)
+    return DataLoader(TensorDataset(fw.array(images), fw.array(classes)), batch, shuffle=True)
 
 
-def loader(fw, images, classes, batch, shuffled=False):
-    """A DataLoader or a tf.data.Dataset."""
-    if fw.name == "torch":
-        from torch.utils.data import DataLoader, TensorDataset
+def data_set(fw, images, classes, batch):
+    from tensorflow.data import Dataset
 
-        return DataLoader(TensorDataset(fw.array(images), fw.array(classes)), batch, shuffle=shuffled)
-    import tensorflow as tf
+    return Dataset.from_tensor_slices((images, classes)).shuffle(len(images)).batch(batch)
 
-    samples = tf.data.Dataset.from_tensor_slices((images, classes))
-    return (samples.shuffle(len(images)) if shuffled else samples).batch(batch)
+
+def loader(fw, *arguments):
+    return {"torch": data_loader, "tensorflow": data_set}[fw.name](fw, *arguments)
 
 
 @real_data
 def test_a_network_keeps_what_it_learnt_before_it_learnt_by_heart(impl, fw, rng):
     """With wrong labels to learn by heart the last epoch is worse than the best: the loop must return the best."""
     training, validation, unseen = digits(rng)
-    model, loss, optimiser = network(fw)
-    history = impl.train(
-        model, loss, optimiser, loader(fw, *training, 44, shuffled=True), loader(fw, *validation, 150), epochs=11
-    )
+    model = fw.sequential((64,), ("dense", 128), "relu", "norm", ("dense", 10))
+    loss, batches = fw.own_loss(fw.cross_entropy), loader(fw, *training, 44)
+    history = impl.train(model, loss, fw.adam(model, 0.03), batches, loader(fw, *validation, 150), epochs=11)
     lowest, last = min(history["val_loss"]), history["val_loss"][-1]
     assert lowest < 0.97 * last, f"val_loss should rise again; its lowest is {lowest:.2f}, its last {last:.2f}"
     restored = impl.evaluate(model, loss, loader(fw, *validation, 150))

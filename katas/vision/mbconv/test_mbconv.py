@@ -1,10 +1,10 @@
 """Levels of the inverted bottleneck kata.
 
-Every expected value comes from the formulas of `excited` and `block_by_hand` below, in float64 NumPy, on the weights
-that the block under test holds. Images are written as (batch, height, width, channel).
+Every expected value comes from the formulas of `excited` and `block_by_hand`, in float64 NumPy, on the weights that
+the block under test holds. Images are (batch, height, width, channel).
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +15,9 @@ from dojo import level
 widths = level(1, "widths")
 excitation = level(2, "excitation", points=2)
 parts = level(3, "parts", points=2)
-block_level = level(4, "block", points=3)
+whole_block = level(4, "block", points=3)
 shortcut = level(5, "shortcut")
-gradients_level = level(6, "gradients", points=2)
+gradients = level(6, "gradients", points=2)
 no_loops = level(7, "no loops")
 
 
@@ -29,10 +29,6 @@ class Case(NamedTuple):
     stride: int = 1
     expand_ratio: int = 6
     se_ratio: float = 0.25
-
-    @property
-    def arguments(self):
-        return self[1:]
 
     @property
     def wide(self):
@@ -54,10 +50,6 @@ KEEPS = {
     "kept_no_expansion": Case((3, 4, 1), 5, 5, kernel_size=5, expand_ratio=1),
 }
 CASES = CHANGES | KEEPS
-LAYERS = ("expand", "expand_norm", "depthwise", "depthwise_norm", "project", "project_norm")
-
-
-# ---------------------------------------------------------------- the formulas
 
 
 def sigmoid(x):
@@ -85,8 +77,7 @@ def depthwise(x, kernel, stride):
     x = np.pad(x, ((0, 0), (border, border), (border, border), (0, 0)))
     return sum(
         x[:, row : row + height : stride, column : column + width : stride] * kernel[row, column, 0]
-        for row in range(len(kernel))
-        for column in range(len(kernel))
+        for row, column in np.ndindex(kernel.shape[:2])
     )
 
 
@@ -95,8 +86,7 @@ def normed(fw, layer, x, training):
     mean, variance = weights["mean"], weights["variance"]
     if training:
         mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
-    epsilon = layer.eps if fw.name == "torch" else layer.epsilon
-    return (x - mean) / np.sqrt(variance + epsilon) * weights["scale"] + weights["shift"]
+    return (x - mean) / np.sqrt(variance + fw.layer_epsilon(layer)) * weights["scale"] + weights["shift"]
 
 
 def block_by_hand(fw, block, case, images, training):
@@ -109,62 +99,33 @@ def block_by_hand(fw, block, case, images, training):
     return x + images if case.stride == 1 and case.in_channels == case.channels else x
 
 
-# ---------------------------------------------------------------- blocks to test
-
-
-def fill(fw, layers):
-    """Put random numbers into every weight, the stored statistics included."""
-    rng = np.random.default_rng(0)
-    for layer in layers:
-        weights = {}
-        for name, old in fw.weights(layer).items():
-            if name == "kernel":
-                weights[name] = 2 * rng.standard_normal(old.shape) / np.sqrt(old[..., 0].size)
-            elif name in ("scale", "variance"):
-                weights[name] = rng.uniform(0.5, 1.5, old.shape)
-            else:
-                weights[name] = rng.standard_normal(old.shape) / 2
-        fw.set_weights(layer, weights)
-
-
 @cache
 def made(impl, fw, case):
     """A block whose weights exist, each of them a random number."""
-    block = impl.MBConv(*case.arguments)
-    on_device(fw, block)
+    block = fw.to_device(impl.MBConv(*case[1:]))
     fw.call(block, fw.images(np.ones((*case.places, case.in_channels))))
-    fill(fw, [getattr(block, name) for name in LAYERS if getattr(block, name) is not None])
-    fill(fw, [block.excitation.narrow, block.excitation.widen])
-    return block
+    return fw.randomise(block, np.random.default_rng(0), gain=2)
 
 
-def on_device(fw, block):
-    if fw.name == "torch":
-        block.to(fw.device)
-
-
-def own(fw, images):
-    """Images in the framework's order of axes."""
-    return images.transpose(0, 3, 1, 2) if fw.name == "torch" else images
+def drawn(rng, case):
+    return rng.standard_normal((*case.places, case.in_channels))
 
 
 def check_block(impl, fw, rng, case):
-    images, block = rng.standard_normal((*case.places, case.in_channels)), made(impl, fw, case)
+    """In both modes the block gives what the formula says, and leaves the images alone; returns an output."""
+    images, block = drawn(rng, case), made(impl, fw, case)
+    tensor = fw.images(images)
     for training, mode in ((True, "training"), (False, "evaluation")):
-        expected = block_by_hand(fw, block, case, images, training)
-        tensor = fw.images(images)
+        expected = fw.own_layout(block_by_hand(fw, block, case, images, training))
         output = fw.call(block, tensor, training=training)
-        fw.close(output, own(fw, expected), of=f"output in {mode} mode", atol=1e-4)
-        fw.check_unchanged(tensor, own(fw, images), of="images")
-    if fw.name == "tensorflow":
-        fw.close(block(tensor), own(fw, expected), of="output where training is not named", atol=1e-4)
+        fw.close(output, expected, of=f"output in {mode} mode", atol=1e-4)
+        fw.check_unchanged(tensor, fw.own_layout(images), of="images")
+    fw.close(block(tensor), expected, of="output where training is not named", atol=1e-4)
+    return output
 
 
 def each(cases):
-    return pytest.mark.parametrize("case", cases.values(), ids=list(cases))
-
-
-# ---------------------------------------------------------------- levels
+    return pytest.mark.parametrize("case", cases.values(), ids=cases)
 
 
 @widths
@@ -190,10 +151,10 @@ def test_a_gate_without_channels_is_refused(impl, fw):
 def test_each_channel_of_each_image_gets_its_weight(impl, fw, rng, shape, squeezed):
     images = rng.standard_normal(shape) + rng.standard_normal(shape[-1])
     gate, tensor = impl.SqueezeExcitation(shape[-1], squeezed), fw.images(images)
-    fw.check_shape(gate(tensor), own(fw, images).shape, of="images weighed")  # and now Keras has made the weights
-    fill(fw, [gate.narrow, gate.widen])
-    fw.close(gate(tensor), own(fw, excited(fw, gate, images)), of="images weighed")
-    fw.check_unchanged(tensor, own(fw, images), of="images")
+    fw.check_shape(gate(tensor), fw.own_layout(images).shape, of="images weighed")  # and now Keras has made the weights
+    fw.randomise(gate, rng, gain=2)
+    fw.close(gate(tensor), fw.own_layout(excited(fw, gate, images)), of="images weighed")
+    fw.check_unchanged(tensor, fw.own_layout(images), of="images")
 
 
 @excitation
@@ -201,9 +162,8 @@ def test_the_gate_is_as_narrow_as_asked(impl, fw, rng):
     gate = impl.SqueezeExcitation(6, 2)
     gate(fw.images(rng.standard_normal((2, 3, 3, 6))))
     sizes = [fw.weights(layer)["kernel"].size for layer in (gate.narrow, gate.widen)]
-    assert sizes == [12, 12], (
-        f"narrow and widen lead from 6 channels to 2 and back, 12 weights each; yours have {sizes}"
-    )
+    told = "narrow and widen lead from 6 channels to 2 and back, 12 weights each"
+    assert sizes == [12, 12], f"{told}; yours have {sizes}"
 
 
 @parts
@@ -211,36 +171,29 @@ def test_the_gate_is_as_narrow_as_asked(impl, fw, rng):
 def test_no_weight_is_missing_and_none_is_wasted(impl, fw, case):
     block, wide = made(impl, fw, case), case.wide
     for name in ("expand", "expand_norm"):
-        assert (getattr(block, name) is None) == (case.expand_ratio == 1), (
-            f"at expand ratio {case.expand_ratio} {name} is {getattr(block, name)}: "
-            "it must be None where the ratio is 1, and a layer elsewhere"
-        )
+        told = f"at expand ratio {case.expand_ratio} {name} must be {'None' if case.expand_ratio == 1 else 'a layer'}"
+        assert (getattr(block, name) is None) == (case.expand_ratio == 1), told
     found = fw.weights(block.depthwise)["kernel"].shape
     expected = (case.kernel_size, case.kernel_size, 1, wide)
-    assert found == expected, (
-        f"the depthwise kernel has {wide} filters of {case.kernel_size} × {case.kernel_size} taps that see one channel "
-        f"each: {expected} as (height, width, channels seen, filters), not {found}"
-    )
-    squeezed = fw.weights(block.excitation.narrow)["kernel"].shape[-1]
-    assert squeezed == case.squeezed, (
-        f"{case.in_channels} channels come in, so at se_ratio {case.se_ratio:g} the gate has {case.squeezed} squeezed "
-        f"channels, not {squeezed}"
-    )
+    told = f"the depthwise kernel (height, width, channels that a filter sees, filters) has the shape {expected}"
+    assert found == expected, f"{told}; yours has {found}"
+    found = fw.weights(block.excitation.narrow)["kernel"].shape[-1]
+    told = f"at se_ratio {case.se_ratio:g} and {case.in_channels} channels that come in the gate has {case.squeezed}"
+    assert found == case.squeezed, f"{told} squeezed channels, not {found}"
     expected = (case.expand_ratio > 1) * (case.in_channels * wide + 2 * wide)
     expected += case.kernel_size**2 * wide + 2 * wide
     expected += 2 * wide * case.squeezed + case.squeezed + wide
     expected += wide * case.channels + 2 * case.channels
     found = sum(int(np.prod(tensor.shape)) for tensor in fw.parameters(block).values())
-    assert found == expected, f"MBConv{case.arguments} needs {expected} trainable numbers; yours has {found}. " + (
-        "Is there a bias before a norm?" if found > expected else "Is a layer missing?"
-    )
+    told = "Is there a bias before a norm?" if found > expected else "Is a layer missing?"
+    assert found == expected, f"MBConv{case[1:]} needs {expected} trainable numbers; yours has {found}. {told}"
 
 
 @parts
 def test_what_is_asked_for_by_default(impl, fw, rng):
     block = impl.MBConv(8, 3)
     output = fw.call(block, fw.images(rng.standard_normal((1, 4, 5, 8))))
-    fw.check_shape(output, own(fw, np.zeros((1, 4, 5, 3))).shape, of="output")
+    fw.check_shape(output, fw.own_layout(np.zeros((1, 4, 5, 3))).shape, of="output")
     found = fw.weights(block.depthwise)["kernel"].shape
     assert found == (3, 3, 1, 48), f"by default a 3 × 3 kernel and six times the channels: (3, 3, 1, 48), not {found}"
     squeezed = fw.weights(block.excitation.narrow)["kernel"].shape[-1]
@@ -254,7 +207,7 @@ def test_a_block_that_is_not_possible_is_refused(impl, fw, wrong):
         impl.MBConv(4, 4, **wrong)
 
 
-@block_level
+@whole_block
 @each(CHANGES)
 def test_the_block(impl, fw, rng, case):
     check_block(impl, fw, rng, case)
@@ -266,73 +219,35 @@ def test_what_comes_in_is_added_where_the_shape_is_kept(impl, fw, rng, case):
     check_block(impl, fw, rng, case)
 
 
-@gradients_level
+@gradients
 @each({name: CASES[name] for name in ("half_the_size", "kept")})
 def test_gradients_come_back_through_block_gate_and_shortcut(impl, fw, rng, case):
     block = made(impl, fw, case)
 
     def by_hand(images):
-        images = images.transpose(0, 2, 3, 1) if fw.name == "torch" else images
-        return own(fw, block_by_hand(fw, block, case, images, training=True))
+        return fw.own_layout(block_by_hand(fw, block, case, fw.common_layout(images), training=True))
 
-    fw.check_gradients(  # the block computes in float32, hence the tolerance
-        lambda images: cast(fw, fw.call(block, cast(fw, images, "float32"), training=True), "float64"),
-        by_hand,
-        [own(fw, rng.standard_normal((*case.places, case.in_channels)))],
-        names=["images"],
-        rtol=1e-3,
-        atol=1e-3,
-    )
+    images, output = fw.own_layout(drawn(rng, case)), partial(fw.call, block, training=True)
+    fw.check_gradients(output, by_hand, [images], names=["images"], rtol=1e-3, atol=1e-3, dtype="float32")
 
 
-@gradients_level
+@gradients
 def test_every_weight_gets_a_gradient(impl, fw, rng):
-    case = CASES["kept"]
-    block, images = made(impl, fw, case), fw.images(rng.standard_normal((*case.places, case.in_channels)))
-    tensors = fw.parameters(block)
-    for name, gradient in zip(tensors, gradients(fw, block, images, list(tensors.values())), strict=True):
-        assert gradient is not None, f"no gradient reaches {name}"
-        assert np.any(fw.numpy(gradient) != 0), f"the gradient of {name} is zero everywhere"
-
-
-def gradients(fw, block, images, tensors):
-    """How the sum of the squared output changes with each tensor, in training mode."""
-    if fw.name == "torch":
-        import torch
-
-        return torch.autograd.grad((fw.call(block, images, training=True) ** 2).sum(), tensors, allow_unused=True)
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(fw.call(block, images, training=True) ** 2)
-    return tape.gradient(loss, [tensor.value for tensor in tensors])
-
-
-def cast(fw, tensor, dtype):
-    if fw.name == "torch":
-        return tensor.to(fw.array(0.0, dtype).dtype)
-    import tensorflow as tf
-
-    return tf.cast(tensor, dtype)
+    block, images = made(impl, fw, CASES["kept"]), fw.images(drawn(rng, CASES["kept"]))
+    weights = fw.parameters(block)
+    found = fw.gradients(lambda: fw.sum(fw.call(block, images, training=True) ** 2), weights.values())
+    for name, gradient in zip(weights, found, strict=True):
+        assert gradient is not None and np.any(gradient), f"the gradient of {name} is zero everywhere, or missing"
 
 
 @no_loops
 def test_more_channels_take_no_more_operations(impl, fw, rng):
-    counts = []
-    for case in (Case((2, 5, 6), 8, 8, expand_ratio=3), Case((6, 9, 10), 32, 32, expand_ratio=3)):
-        block, images = made(impl, fw, case), fw.images(rng.standard_normal((*case.places, case.in_channels)))
-        counts.append(fw.count_ops(lambda x, block=block: fw.call(block, x), images))
-    assert counts[1] <= counts[0], (
-        f"2 images of 8 channels take {counts[0]} operations, 6 larger ones of 32 channels {counts[1]}: "
-        "something loops over channels or images"
-    )
+    cases = Case((2, 5, 6), 8, 8, expand_ratio=3), Case((6, 9, 10), 32, 32, expand_ratio=3)
+    few, many = ((made(impl, fw, case), fw.images(drawn(rng, case))) for case in cases)
+    fw.check_no_loops(fw.call, few, many, of="MBConv")
 
 
 @pytest.mark.gpu
-@block_level
+@whole_block
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
-    case = CASES["half_the_size"]
-    images, block = rng.standard_normal((*case.places, case.in_channels)), made(impl, gpu, case)
-    output = gpu.call(block, gpu.images(images))
-    gpu.check_device(output)
-    gpu.close(output, own(gpu, block_by_hand(gpu, block, case, images, training=False)), of="output", atol=1e-4)
+    gpu.check_device(check_block(impl, gpu, rng, CASES["half_the_size"]))

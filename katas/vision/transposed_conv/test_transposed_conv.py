@@ -1,10 +1,10 @@
 """Levels of the transposed convolution kata.
 
-Every expected value comes from loops over pixels in float64 NumPy, `spread` and `convolved` below; one test compares
-with the framework's own layer. Images are written here as (batch, height, width, channel), kernels as (height, width,
-out channels, in channels), and handed over in the framework's own layout.
+Every expected value comes from loops over pixels in float64 NumPy, `spread` and `convolved`. Images are (batch, height,
+width, channel), kernels (height, width, out channels, in channels), and handed over in the framework's own layout.
 """
 
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 from dojo import level
 
 sizes = level(1, "sizes")
-spread_level = level(2, "spread", points=2)
+copies_added = level(2, "spread", points=2)
 stride_padding = level(3, "stride and padding", points=3)
 adjoint = level(4, "adjoint", points=2)
 checkerboard = level(5, "checkerboard", points=2)
@@ -37,14 +37,21 @@ ANYHOW = {
     "all": ((2, 4, 3, 2), (3, 4, 3, 2), {"stride": (2, 3), "padding": (1, 2), "output_padding": (0, 2)}),
     "one_number": ((2, 3, 4, 2), (3, 3, 2, 2), {"stride": 2, "padding": 1, "output_padding": 1}),
 }
+IMPOSSIBLE = {  # of 4 pixels with a kernel of 3
+    "no_stride": {"stride": 0},
+    "backwards": {"stride": -1},
+    "adding": {"padding": -1},
+    "shorter": {"stride": 2, "output_padding": -1},
+    "too_long": {"output_padding": 1},
+    "too_long_at_stride_2": {"stride": 2, "output_padding": 2},
+    "all_cut": {"padding": 3},
+    "more_than_all": {"padding": 4},
+}
 AXES = [  # size, kernel, stride, padding, output padding: all that leave a pixel
     setting
     for setting in product(range(1, 6), range(1, 6), range(1, 5), range(3), range(4))
     if setting[4] < setting[2] and (setting[0] - 1) * setting[2] + setting[1] + setting[4] > 2 * setting[3]
 ]
-
-
-# ---------------------------------------------------------------- the formulas
 
 
 def pair(value):
@@ -85,23 +92,15 @@ def counted(size, kernel, stride=1, padding=0, output_padding=0):
     return [sum(start <= place < start + kernel for start in range(0, size * stride, stride)) for place in ends]
 
 
+def in_words(size, kernel, stride, padding, output_padding):
+    return f"size {size}, kernel {kernel}, stride {stride}, padding {padding}, output padding {output_padding}"
+
+
 def enlarged(images, kernel, bias, scale):
     """kernel (height, width, in channels, out channels)."""
     height, width = kernel.shape[:2]
     large = np.kron(images, np.ones((1, scale, scale, 1)))
     return convolved(large, kernel, large.shape[1:3], padding=(height // 2, width // 2)) + bias
-
-
-# ---------------------------------------------------------------- the framework's layout
-
-
-def own_images(fw, x):
-    return x.transpose(0, 3, 1, 2) if fw.name == "torch" else x
-
-
-def own_kernel(fw, x):
-    """(height, width, a, b) as (b, a, height, width) in PyTorch: for the transposed and the ordinary convolution."""
-    return x.transpose(3, 2, 0, 1) if fw.name == "torch" else x
 
 
 def drawn(rng, setting):
@@ -110,59 +109,53 @@ def drawn(rng, setting):
 
 
 def tensors(fw, images, kernel, *rest, dtype=None):
-    return [fw.array(array, dtype) for array in (own_images(fw, images), own_kernel(fw, kernel), *rest)]
+    return [fw.array(array, dtype) for array in (fw.own_layout(images), fw.own_kernel(kernel), *rest)]
+
+
+def check(impl, fw, arrays, arguments, dtype=None, of="output"):
+    output = impl.transposed_conv2d(*tensors(fw, *arrays, dtype=dtype), **arguments)
+    fw.close(output, fw.own_layout(spread(*arrays, **arguments)), of, dtype)
+
+
+def check_gradients(fw, f, formula, *arrays):
+    """The gradients through f(images, kernel, bias) are those of the formula."""
+
+    def by_hand(images, kernel, bias):
+        return fw.own_layout(formula(fw.common_layout(images), fw.common_kernel(kernel), bias))
+
+    images, kernel, bias = arrays
+    fw.check_gradients(f, by_hand, [fw.own_layout(images), fw.own_kernel(kernel), bias], ("images", "kernel", "bias"))
 
 
 def settings(*tables):
     named = {name: setting for table in tables for name, setting in table.items()}
-    return pytest.mark.parametrize("setting", named.values(), ids=list(named))
-
-
-# ---------------------------------------------------------------- levels
+    return pytest.mark.parametrize("setting", named.values(), ids=named)
 
 
 @sizes
 def test_the_size_is_what_is_left_of_the_canvas(impl):
     for setting in AXES:
         expected, found = len(counted(*setting)), impl.output_size(*setting)
-        assert found == expected, (
-            f"size {setting[0]}, kernel {setting[1]}, stride {setting[2]}, padding {setting[3]}, output padding "
-            f"{setting[4]}: {expected} pixels are left, output_size says {found}"
-        )
+        assert found == expected, f"{in_words(*setting)}: {expected} pixels are left, output_size says {found}"
     assert impl.output_size(5, 3) == 7, f"by default 5 pixels and 3 taps make 7, not {impl.output_size(5, 3)}"
 
 
 @sizes
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"stride": 0},
-        {"stride": -1},
-        {"padding": -1},
-        {"stride": 2, "output_padding": -1},
-        {"output_padding": 1},
-        {"stride": 2, "output_padding": 2},
-        {"padding": 3},
-        {"padding": 4},
-    ],
-    ids=["no_stride", "backwards", "adding", "shorter", "too_long", "too_long_at_stride_2", "all_cut", "more_than_all"],
-)
+@pytest.mark.parametrize("wrong", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_a_size_that_cannot_be_is_refused(impl, wrong):
     with pytest.raises(ValueError):
         impl.output_size(4, 3, **wrong)
 
 
-@spread_level
+@copies_added
 @settings(AT_STRIDE_ONE)
 def test_copies_of_the_kernel_are_added_where_they_overlap(impl, fw, rng, setting):
-    images, kernel, bias, _ = drawn(rng, setting)
-    output = impl.transposed_conv2d(*tensors(fw, images, kernel))
-    fw.close(output, own_images(fw, spread(images, kernel)), of="output without bias")
-    output = impl.transposed_conv2d(*tensors(fw, images, kernel, bias))
-    fw.close(output, own_images(fw, spread(images, kernel, bias)), of="output")
+    *arrays, _ = drawn(rng, setting)
+    check(impl, fw, arrays[:2], {}, of="output without bias")
+    check(impl, fw, arrays, {})
 
 
-@spread_level
+@copies_added
 @pytest.mark.parametrize(
     ("channels", "bias"), [(4, 3), (3, 2), (2, 4), (2, 1)], ids=["channels", "swapped", "long_bias", "short_bias"]
 )
@@ -175,11 +168,25 @@ def test_channels_that_do_not_fit_are_refused(impl, fw, rng, channels, bias):
 @stride_padding
 @settings(ANYHOW)
 def test_stride_padding_and_output_padding(impl, fw, rng, setting):
-    images, kernel, bias, arguments = drawn(rng, setting)
-    output = impl.transposed_conv2d(*tensors(fw, images, kernel), **arguments)
-    fw.close(output, own_images(fw, spread(images, kernel, **arguments)), of="output without bias")
-    output = impl.transposed_conv2d(*tensors(fw, images, kernel, bias), **arguments)
-    fw.close(output, own_images(fw, spread(images, kernel, bias, **arguments)), of="output")
+    *arrays, arguments = drawn(rng, setting)
+    check(impl, fw, arrays[:2], arguments, of="output without bias")
+    check(impl, fw, arrays, arguments)
+
+
+def torch_layer(images, kernel, bias, shape, **arguments):
+    from torch.nn.functional import conv_transpose2d
+
+    return conv_transpose2d(images, kernel, bias, **arguments)
+
+
+def tensorflow_layer(images, kernel, bias, shape, stride=1, padding=0, output_padding=0):
+    import tensorflow as tf
+
+    border = [[0, 0], *([side, side] for side in pair(padding)), [0, 0]]
+    return tf.nn.conv2d_transpose(images, kernel, shape, pair(stride), border) + bias
+
+
+OFFICIAL = {"torch": torch_layer, "tensorflow": tensorflow_layer}
 
 
 @stride_padding(autograd=True)
@@ -188,19 +195,8 @@ def test_the_official_layer_agrees(impl, fw, rng, setting):
     images, kernel, bias, arguments = drawn(rng, setting)
     arrays = tensors(fw, images, kernel, bias)
     shape = spread(images, kernel, bias, **arguments).shape
-    output = impl.transposed_conv2d(*arrays, **arguments)
-    fw.close(output, fw.numpy(official(fw, *arrays, shape, **arguments)), of="output", atol=1e-4)
-
-
-def official(fw, images, kernel, bias, shape, stride=1, padding=0, output_padding=0):
-    if fw.name == "torch":
-        from torch.nn.functional import conv_transpose2d
-
-        return conv_transpose2d(images, kernel, bias, stride, padding, output_padding)
-    import tensorflow as tf
-
-    border = [[0, 0], *([side, side] for side in pair(padding)), [0, 0]]
-    return tf.nn.conv2d_transpose(images, kernel, shape, pair(stride), border) + bias
+    expected = fw.numpy(OFFICIAL[fw.name](*arrays, shape, **arguments))
+    fw.close(impl.transposed_conv2d(*arrays, **arguments), expected, of="output", atol=1e-4)
 
 
 @stride_padding
@@ -222,9 +218,8 @@ def test_the_gap_between_two_dot_products(impl, fw, rng):
         found = impl.adjoint_gap(lambda x, m=forward: x @ m, lambda y, m=backward: y @ m, x_tensor, y_tensor)
         assert isinstance(found, float), f"adjoint_gap should be a Python float, not {type(found).__name__}"
         expected = abs(a - b) / max(abs(a), abs(b))
-        assert np.isclose(found, expected), (
-            f"the dot products are {a:.6g} and {b:.6g}, so the gap is {expected:.6g}; adjoint_gap says {found:.6g}"
-        )
+        told = f"the dot products are {a:.6g} and {b:.6g}, so the gap is {expected:.6g}"
+        assert np.isclose(found, expected), f"{told}; adjoint_gap says {found:.6g}"
 
 
 @adjoint
@@ -243,16 +238,13 @@ def test_it_is_the_transpose_of_the_convolution(impl, fw, rng, setting):
     border = {name: arguments[name] for name in ("stride", "padding") if name in arguments}
 
     def forward(tensor):
-        array = fw.numpy(tensor).transpose(0, 2, 3, 1) if fw.name == "torch" else fw.numpy(tensor)
-        return fw.array(own_images(fw, convolved(array, kernel, images.shape[1:3], **border)), "float64")
+        return fw.images(convolved(fw.images_numpy(tensor), kernel, images.shape[1:3], **border), "float64")
 
-    y_tensor, kernel_tensor = tensors(fw, images, kernel, dtype="float64")
-    gap = impl.adjoint_gap(
-        forward,
-        lambda tensor: impl.transposed_conv2d(tensor, kernel_tensor, **arguments),
-        fw.array(own_images(fw, x), "float64"),
-        y_tensor,
-    )
+    def backward(tensor):
+        return impl.transposed_conv2d(tensor, kernel_tensor, **arguments)
+
+    y, kernel_tensor = tensors(fw, images, kernel, dtype="float64")
+    gap = impl.adjoint_gap(forward, backward, fw.images(x, "float64"), y)
     assert gap < 1e-9, f"⟨convolution(x), y⟩ and ⟨x, transposed convolution(y)⟩ should be equal; the gap is {gap:.3g}"
 
 
@@ -261,10 +253,8 @@ def test_how_many_copies_reach_a_pixel(impl):
     for setting in AXES:
         found = impl.overlaps(*setting)
         assert isinstance(found, list), f"overlaps should be a list of numbers, not a {type(found).__name__}"
-        assert list(map(int, found)) == counted(*setting), (
-            f"size {setting[0]}, kernel {setting[1]}, stride {setting[2]}, padding {setting[3]}, output padding "
-            f"{setting[4]}: {counted(*setting)} copies reach the pixels; overlaps says {found}"
-        )
+        told = f"{in_words(*setting)}: {counted(*setting)} copies reach the pixels"
+        assert list(map(int, found)) == counted(*setting), f"{told}; overlaps says {found}"
     found = list(map(int, impl.overlaps(4, 3)))
     assert found == [1, 2, 3, 3, 2, 1], f"by default 4 pixels and 3 taps give 1, 2, 3, 3, 2, 1 copies, not {found}"
     with pytest.raises(ValueError):
@@ -278,11 +268,10 @@ def test_how_many_copies_reach_a_pixel(impl):
     ids=["twice", "three_times", "kept"],
 )
 def test_each_pixel_is_repeated_and_then_convolved(impl, fw, rng, shape, taps, scale):
-    images, bias = rng.standard_normal(shape), rng.standard_normal(4)
-    kernel = rng.standard_normal((*taps, shape[-1], 4))
-    expected = own_images(fw, enlarged(images, kernel, bias, scale))
+    images, bias, kernel = map(rng.standard_normal, (shape, 4, (*taps, shape[-1], 4)))
+    expected = fw.own_layout(enlarged(images, kernel, bias, scale))
     fw.close(impl.resize_conv2d(*tensors(fw, images, kernel, bias), scale), expected, of="output")
-    without = own_images(fw, enlarged(images, kernel, 0, 2))
+    without = fw.own_layout(enlarged(images, kernel, 0, 2))
     fw.close(impl.resize_conv2d(*tensors(fw, images, kernel)), without, of="output by default, twice as large")
 
 
@@ -300,99 +289,60 @@ def test_the_checkerboard_measured(impl, fw):
 
     Four times with 3 taps at stride 2, which 2 does not divide; not at all with 4 taps, nor with repeated pixels.
     """
-    grey = np.ones((1, 8, 8, 1))
-
-    def contrast(output):
+    grey, three, four = np.ones((1, 8, 8, 1)), np.ones((3, 3, 1, 1)), np.ones((4, 4, 1, 1))
+    for name, output, expected in (
+        ("3 taps at stride 2", impl.transposed_conv2d(*tensors(fw, grey, three), stride=2), 4),
+        ("4 taps at stride 2", impl.transposed_conv2d(*tensors(fw, grey, four), stride=2), 1),
+        ("repeated, then 3 taps", impl.resize_conv2d(*tensors(fw, grey, three)), 1),
+    ):
         inner = fw.images_numpy(output)[0, 3:-3, 3:-3, 0]
-        return inner.max() / inner.min()
-
-    found = {
-        "3 taps at stride 2": contrast(impl.transposed_conv2d(*tensors(fw, grey, np.ones((3, 3, 1, 1))), stride=2)),
-        "4 taps at stride 2": contrast(impl.transposed_conv2d(*tensors(fw, grey, np.ones((4, 4, 1, 1))), stride=2)),
-        "repeated, then 3 taps": contrast(impl.resize_conv2d(*tensors(fw, grey, np.ones((3, 3, 1, 1))))),
-    }
-    expected = dict(zip(found, (4, 1, 1), strict=True))
-    for name, value in found.items():
-        assert np.isclose(value, expected[name]), (
-            f"{name}: the brightest inner pixel is {value:.3g} times the darkest; it should be {expected[name]}"
-        )
+        told = f"{name}: the brightest inner pixel should be {expected} times the darkest"
+        assert np.isclose(inner.max() / inner.min(), expected), f"{told}; it is {inner.max() / inner.min():.3g} times"
 
 
 @gradients
 @settings({name: ANYHOW[name] for name in ("stride", "all")})
 def test_gradients_reach_images_kernel_and_bias(impl, fw, rng, setting):
     images, kernel, bias, arguments = drawn(rng, setting)
-
-    def by_hand(images, kernel, bias):
-        if fw.name == "torch":
-            images, kernel = images.transpose(0, 2, 3, 1), kernel.transpose(2, 3, 1, 0)
-        return own_images(fw, spread(images, kernel, bias, **arguments))
-
-    fw.check_gradients(
-        lambda *arrays: impl.transposed_conv2d(*arrays, **arguments),
-        by_hand,
-        [own_images(fw, images), own_kernel(fw, kernel), bias],
-        names=("images", "kernel", "bias"),
-    )
+    layer, formula = (partial(each, **arguments) for each in (impl.transposed_conv2d, spread))
+    check_gradients(fw, layer, formula, images, kernel, bias)
 
 
 @gradients
 def test_gradients_pass_through_the_repeated_pixels(impl, fw, rng):
-    images, kernel, bias = rng.standard_normal((2, 3, 2, 2)), rng.standard_normal((3, 1, 2, 3)), rng.standard_normal(3)
-
-    def by_hand(images, kernel, bias):
-        if fw.name == "torch":
-            images, kernel = images.transpose(0, 2, 3, 1), kernel.transpose(2, 3, 1, 0)
-        return own_images(fw, enlarged(images, kernel, bias, 3))
-
-    fw.check_gradients(
-        lambda *arrays: impl.resize_conv2d(*arrays, scale=3),
-        by_hand,
-        [own_images(fw, images), own_kernel(fw, kernel), bias],
-        names=("images", "kernel", "bias"),
-    )
+    arrays = map(rng.standard_normal, ((2, 3, 2, 2), (3, 1, 2, 3), 3))
+    check_gradients(fw, partial(impl.resize_conv2d, scale=3), partial(enlarged, scale=3), *arrays)
 
 
 @any_input
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_the_dtype_is_kept(impl, fw, rng, dtype):
     images, kernel, bias, arguments = drawn(rng, ANYHOW["all"])
-    arrays = tensors(fw, images / 4, kernel / 2, bias, dtype=dtype)
-    expected = own_images(fw, spread(images / 4, kernel / 2, bias, **arguments))
-    fw.close(impl.transposed_conv2d(*arrays, **arguments), expected, of="output", dtype=dtype)
+    check(impl, fw, (images / 4, kernel / 2, bias), arguments, dtype)
 
 
 @any_input
 def test_the_memory_may_be_laid_out_otherwise_and_is_left_alone(impl, fw, rng):
     images, kernel, bias, arguments = drawn(rng, ANYHOW["all"])
-    inputs = tensors(fw, images, kernel, bias)
-    if fw.name != "tensorflow":  # whose tensors have one layout
-        inputs[0] = fw.array(own_images(fw, images).swapaxes(1, 3)).swapaxes(1, 3)
-        inputs[1] = fw.array(own_kernel(fw, kernel).swapaxes(0, 2)).swapaxes(0, 2)
+    before = fw.own_layout(images), fw.own_kernel(kernel), bias
+    inputs = list(map(fw.strided, before))
     output = impl.transposed_conv2d(*inputs, **arguments)
-    fw.close(output, own_images(fw, spread(images, kernel, bias, **arguments)), of="output")
-    before = own_images(fw, images), own_kernel(fw, kernel), bias
-    for tensor, array, name in zip(inputs, before, ("images", "kernel", "bias"), strict=True):
-        fw.check_unchanged(tensor, array, of=name)
+    fw.close(output, fw.own_layout(spread(images, kernel, bias, **arguments)), of="output")
+    fw.check_all_unchanged(inputs, before, ("images", "kernel", "bias"))
 
 
 @any_input
 def test_more_and_larger_images_take_no_more_operations(impl, fw, rng):
-    counts = []
-    for batch, height, width, channels in ((2, 4, 5, 2), (7, 12, 15, 5)):
-        images = rng.standard_normal((batch, height, width, channels))
-        arrays = tensors(fw, images, rng.standard_normal((3, 2, channels + 1, channels)))
-        counts.append(fw.count_ops(lambda *arrays: impl.transposed_conv2d(*arrays, stride=2, padding=1), *arrays))
-    assert counts[1] <= counts[0], (
-        f"transposed_conv2d takes {counts[0]} operations for 2 images of 4 by 5 and {counts[1]} for 7 of 12 by 15: "
-        "something loops over images, pixels or channels"
+    few, many = (
+        tensors(fw, rng.standard_normal(shape), rng.standard_normal((3, 2, shape[-1] + 1, shape[-1])))
+        for shape in ((2, 4, 5, 2), (7, 12, 15, 5))
     )
+    fw.check_no_loops(partial(impl.transposed_conv2d, stride=2, padding=1), few, many, of="transposed_conv2d")
 
 
 @pytest.mark.gpu
 @stride_padding
 def test_the_work_stays_on_the_gpu(impl, gpu, rng):
-    images, kernel, bias, arguments = drawn(rng, ANYHOW["all"])
-    output = impl.transposed_conv2d(*tensors(gpu, images, kernel, bias), **arguments)
-    gpu.check_device(output)
-    gpu.close(output, own_images(gpu, spread(images, kernel, bias, **arguments)), of="output")
+    *arrays, arguments = drawn(rng, ANYHOW["all"])
+    gpu.check_device(impl.transposed_conv2d(*tensors(gpu, *arrays), **arguments))
+    check(impl, gpu, arrays, arguments)
