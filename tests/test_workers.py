@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+from dojo.pytest_plugin.diagnosis import same_failure
 from dojo.pytest_plugin.explain import is_unwritten, line_in, message
 from dojo.testing.adapters import CheckFailed, open_adapter
 from dojo.testing.loading import load
@@ -219,6 +220,21 @@ def test_an_error_that_cannot_be_pickled_is_told_alike_each_time(workers, impl):
         assert where.endswith(line_of("raise Odd"))
         kinds.add(type(caught.value))
     assert len(kinds) == 1  # a diagnosis compares the kinds of two errors
+
+
+def test_failures_of_two_ranks_are_two_failures(workers, impl):
+    caught = []
+    for culprit in (0, 1, 1):
+        with pytest.raises(CheckFailed) as error:
+            workers.run(impl, 2, wrong_in_one, culprit)
+        caught.append(error.value)
+    assert not same_failure(caught[0], caught[1])
+    assert same_failure(caught[1], caught[2])
+
+
+def wrong_in_one(worker, culprit):
+    if worker.rank == culprit:
+        wrong_value(worker)
 
 
 def test_what_is_not_written_yet_is_told_as_such(workers, impl):

@@ -24,8 +24,8 @@ from dojo.running.job import Job
 from dojo.running.runner import Runner
 from dojo.settings import read_settings
 
-DEBOUNCE = 40  # milliseconds without a further change that make a save complete
-STEP = 15  # milliseconds between two looks of the watcher
+DEBOUNCE = 30  # milliseconds without a further change that make a save complete
+STEP = 10  # milliseconds between two looks of the watcher
 READY = 100  # milliseconds after which the watcher says that it watches, even if nothing is saved
 TICK = 0.25  # seconds between two looks at whether the session is over
 QUIT = ("q", "\x03", "")  # also Ctrl-C on Windows, and a terminal that was closed

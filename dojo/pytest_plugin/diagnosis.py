@@ -21,6 +21,7 @@ from dojo.curriculum.mistakes import Mistake, apply, read_mistakes
 from dojo.errors import DojoError
 from dojo.testing.adapters.base import CheckFailed
 from dojo.testing.loading import load
+from dojo.testing.workers.errors import around
 
 _FIRST = 0.5  # seconds that the first run of a test may have spent on starting the framework's machinery
 _CLOSE = {"float64": (1e-10, 1e-11)}  # (relative, absolute): a mistake's own rerun differs by rounding alone
@@ -135,7 +136,7 @@ def _try(source: str, solution: Path, rerun: Callable) -> BaseException | None:
 
 def same_failure(one: BaseException, other: BaseException | None) -> bool:
     """Whether two failures are the same: equal numbers where there are numbers, else equal kind and words."""
-    if other is None or type(one) is not type(other):
+    if other is None or type(one) is not type(other) or around(one) != around(other):
         return False
     if isinstance(one, CheckFailed) and one.actual is not None and other.actual is not None:
         return _subject(one) == _subject(other) and _equal(one.actual, other.actual)

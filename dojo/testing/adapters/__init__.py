@@ -1,7 +1,7 @@
 """One adapter per framework: all that dojo and the tests of the katas know about it.
 
 An adapter is opened by name, and its framework is imported then and not before. A further framework is one
-new module here with a class `Adapter`, and its name in `dojo.curriculum.frameworks.FRAMEWORKS`.
+new module here with a class `Adapter`, and a line in `dojo.curriculum.frameworks.PACKAGES`.
 """
 
 import gc

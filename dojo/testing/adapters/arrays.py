@@ -35,10 +35,12 @@ class Arrays:
         return self.array(x, dtype)
 
     @primitive
-    def is_tensor(self, value: Any) -> bool: ...
+    def is_tensor(self, value: Any) -> bool:
+        """Whether the value is a tensor of this framework, a parameter or a variable."""
 
     @primitive
-    def dtype_name(self, t: Any) -> str: ...
+    def dtype_name(self, t: Any) -> str:
+        """The dtype of a tensor under NumPy's name: "float32", "int64", "bool", "bfloat16"."""
 
     def device_of(self, t: Any) -> str:
         """Where the tensor lies, as the framework names it."""

@@ -22,11 +22,13 @@ class Checks(Arrays):
             raise CheckFailed(f"{of}: expected a {self.tensor_name}, got {described(actual)}.")
 
     def check_shape(self, actual: Any, shape: Sequence[int], of: str = "result") -> None:
+        """The value is a tensor of this shape."""
         self.check_tensor(actual, of)
         if tuple(actual.shape) != tuple(shape):
             raise CheckFailed(f"{of}: expected the shape {tuple(shape)}, got {tuple(actual.shape)}.")
 
     def check_dtype(self, actual: Any, dtype: str, of: str = "result") -> None:
+        """The value is a tensor of this dtype, under NumPy's name: "float32", "int64", "bool", "bfloat16"."""
         self.check_tensor(actual, of)
         if self.dtype_name(actual) != dtype:
             raise CheckFailed(f"{of}: expected the dtype {dtype}, got {self.dtype_name(actual)}.", self.numpy(actual))

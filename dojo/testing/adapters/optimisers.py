@@ -35,7 +35,8 @@ class Optimisers(Layers):
         """One step with these gradients, arrays in the parameters' own layout; None where one has none."""
 
     @primitive
-    def set_learning_rate(self, optimiser: Any, rate: float) -> None: ...
+    def set_learning_rate(self, optimiser: Any, rate: float) -> None:
+        """The next steps have this rate."""
 
     def _list(self, parameters: Any) -> list[Any]:
         return list(parameters) if isinstance(parameters, list | tuple) else list(self.parameters(parameters).values())

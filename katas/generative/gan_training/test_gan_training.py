@@ -324,7 +324,7 @@ def test_adam_remembers_half_of_the_step_before(impl, fw):
     impl.train(generator, discriminator, [fw.array(np.full((8, 1), place)) for place in (1.0, -1.0)], 1, 1e-4)
     distance = fw.weights(discriminator.last)["kernel"].item() / 1e-4
     assert 0.55 < distance < 0.75, (
-        f"after a step forth and one back a weight is {distance:.2f} learning rates away, not 0.65: one Adam, β₁ of 0.5?"
+        f"after a step forth and one back a weight is {distance:.2f} learning rates away, not 0.65: one Adam, β₁ 0.5?"
     )
 
 

@@ -1,7 +1,4 @@
-"""Levels of the lr_schedules kata.
-
-Expected values come from plain Python, one step at a time, as the formula reads, and from the official schedules.
-"""
+"""Levels of the lr_schedules kata. Expected values come from formulas in plain Python, and official schedules."""
 
 import math
 
@@ -106,9 +103,7 @@ def test_every_step_has_its_rate(impl, fw, name, shape):
 
 
 @refusals
-@pytest.mark.parametrize(
-    ("name", "arguments"), [(name, arguments) for name, several in REFUSED.items() for arguments in several]
-)
+@pytest.mark.parametrize("name, arguments", [(name, each) for name, several in REFUSED.items() for each in several])
 def test_numbers_that_make_no_schedule_are_refused(impl, fw, name, arguments):
     with pytest.raises(ValueError):
         getattr(impl, name)(fw.array(np.arange(3)), *arguments)

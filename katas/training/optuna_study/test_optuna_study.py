@@ -10,7 +10,6 @@ import os
 import signal
 import tempfile
 import uuid
-from contextlib import contextmanager
 from inspect import signature
 
 import numpy as np
@@ -18,17 +17,17 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial, TrialState, create_trial
-from sklearn.datasets import load_digits
 
 from dojo import level
+from dojo.testing import data
 
-space_level = level(1, "the space")
+space = level(1, "the space")
 network = level(2, "the network")
-objective_level = level(3, "the objective", points=2)
-bad_trials_stopped = level(4, "bad trials stopped", points=2)
-study_level = level(5, "the study", points=2)
-kill_go = level(6, "kill and go on", points=3)
-digits_level = level(7, "digits", points=2)
+objectives = level(3, "the objective", points=2)
+stopping = level(4, "bad trials stopped", points=2)
+studies = level(5, "the study", points=2)
+resuming = level(6, "kill and go on", points=3)
+digits_learnt = level(7, "digits", points=2)
 
 WIDTH = IntDistribution(8, 64, log=True)
 OTHERS = {"rate": FloatDistribution(1e-4, 1e-1, log=True), "batch": CategoricalDistribution([32, 64, 128])}
@@ -57,17 +56,13 @@ class Recorder(FixedTrial):
 
 
 def digits(fw, *sizes):
-    """Pairs of images, from 0 to 1, and labels: parts of scikit-learn's digits, in one random order."""
-    data = load_digits()
-    order = np.random.default_rng(0).permutation(len(data.target))
-    parts = np.split(order, np.cumsum(sizes))[: len(sizes)]
-    return [(fw.array(data.data[rows] / 16), fw.array(data.target[rows].astype("int64"))) for rows in parts]
+    """Pairs of images and labels: parts of the digits, in one random order."""
+    images, labels = data.digits()
+    parts = np.split(np.random.default_rng(0).permutation(len(labels)), np.cumsum(sizes))
+    return [(fw.array(images[rows]), fw.array(labels[rows])) for rows in parts[: len(sizes)]]
 
 
-# -------------------------------------------------------------------- 1 the space
-
-
-@space_level
+@space
 @pytest.mark.parametrize("widths", [[8], [64, 9], [20, 11, 33]], ids=["one", "two", "three"])
 def test_only_the_layers_that_there_are_get_a_width(impl, fw, widths):
     """A trial that draws any other name has no value for it, and Optuna says so."""
@@ -80,19 +75,18 @@ def test_only_the_layers_that_there_are_get_a_width(impl, fw, widths):
         assert found == distribution, f"{name} should be drawn from {distribution}, yours from {found}"
 
 
-# -------------------------------------------------------------------- 2 the network
-
-
 def outputs_by_hand(fw, model, widths, images):
     """The logits, from the model's own weights, which are known by their shapes: no two layers have the same."""
     arrays = [fw.numpy(parameter).astype("float64") for parameter in fw.parameters(model).values()]
-    kernels = {(a.T if fw.name == "torch" else a).shape: a.T if fw.name == "torch" else a for a in arrays if a.ndim > 1}
+    kernels = {frozenset(array.shape): array for array in arrays if array.ndim > 1}
     biases = {len(array): array for array in arrays if array.ndim == 1}
     pairs, hidden = list(itertools.pairwise([64, *widths, 10])), images
-    assert sorted(kernels) == sorted(pairs), f"the layers should go {sorted(pairs)}, yours go {sorted(kernels)}"
-    assert sorted(biases) == sorted([*widths, 10]), f"there are biases of the sizes {sorted(biases)}"
+    shapes, sizes = [array.shape for array in kernels.values()], sorted(biases)
+    assert kernels.keys() == set(map(frozenset, pairs)), f"the layers should go {pairs}, the kernels have {shapes}"
+    assert sizes == sorted([*widths, 10]), f"there are biases of the sizes {sizes}"
     for place, pair in enumerate(pairs):
-        hidden = hidden @ kernels[pair] + biases[pair[1]]
+        kernel = kernels[frozenset(pair)]
+        hidden = hidden @ (kernel if kernel.shape == pair else kernel.T) + biases[pair[1]]
         hidden = np.maximum(hidden, 0) if place < len(widths) else hidden
     return hidden
 
@@ -106,10 +100,7 @@ def test_dense_layers_with_a_relu_between(impl, fw, rng, widths):
     fw.close(output, outputs_by_hand(fw, model, widths, images), of="logits", rtol=1e-3, atol=1e-4)
 
 
-# -------------------------------------------------------------------- 3 the objective
-
-
-@objective_level
+@objectives
 @pytest.mark.parametrize("epochs", [0, -1])
 def test_no_epochs_are_refused_before_any_trial(impl, fw, epochs):
     train, validation = digits(fw, 10, 10)
@@ -118,7 +109,7 @@ def test_no_epochs_are_refused_before_any_trial(impl, fw, epochs):
     impl.make_objective(train, validation, 1)  # is fine
 
 
-@objective_level
+@objectives
 def test_each_epoch_reports_its_accuracy_and_asks(impl, fw):
     train, validation = digits(fw, 150, 70)
     trial = Recorder(point([16], 0.01, 64))
@@ -134,63 +125,34 @@ def test_each_epoch_reports_its_accuracy_and_asks(impl, fw):
     assert value == trial.reported[-1], f"the last epoch reported {trial.reported[-1]}, returned is {value}"
 
 
-def watched(fw, model, seen):
-    """The model, with every batch of images that comes in noted."""
-    if fw.name == "torch":
-        model.register_forward_pre_hook(lambda module, inputs: seen.append(fw.numpy(inputs[0])))
-        return model
-    import keras
-    import tensorflow as tf
-
-    class Watch(keras.layers.Layer):
-        def call(self, images):
-            if tf.is_tensor(images) and tf.executing_eagerly():  # and not while Keras builds
-                seen.append(fw.numpy(images))
-            return images
-
-    return keras.Sequential([keras.Input([64]), Watch(), model])
-
-
-@contextmanager
-def untraced(fw):
-    """A function traced by TensorFlow would be seen once only."""
-    if fw.name == "torch":
-        yield
-        return
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(False)
-
-
 def batches_and_start(impl, fw, rng, monkeypatch, epochs, seed=0):
     """The training images of each batch, of 70 in batches of 32, by number; and the largest weight matrix at first.
 
     Each image is known by its first number.
     """
-    images, seen, starts, make_model = rng.random((80, 64)).astype("float32"), [], [], impl.make_model
-    train, validation = (
-        (fw.array(part), fw.array(rng.integers(0, 10, len(part)))) for part in (images[:70], images[70:])
-    )
+    images, labels = rng.random((80, 64)).astype("float32"), rng.integers(0, 10, 80)
+    seen, starts, make_model = [], [], impl.make_model
+    row_of = {first: row for row, first in enumerate(images[:70, 0].tolist())}
+
+    def note(batch, training):
+        rows = [row_of.get(first) for first in batch[:, 0].tolist()]
+        if None not in rows:  # they are no validation images
+            seen.append(rows)
 
     def noted(widths):
         model = make_model(widths)
         fw.call(model, fw.array(images[:1]))  # Keras may make the weights then
         starts.append(max(map(fw.numpy, fw.parameters(model).values()), key=np.size))
-        return watched(fw, model, seen)
+        return fw.watched(model, (64,), note)
 
-    with monkeypatch.context() as patch, untraced(fw):
+    with monkeypatch.context() as patch:
         patch.setattr(impl, "make_model", noted)
+        train, validation = ((fw.array(images[part]), fw.array(labels[part])) for part in (slice(70), slice(70, 80)))
         impl.make_objective(train, validation, epochs, seed=seed)(FixedTrial(point([8], 0.01, 32)))
-    row_of = {first: row for row, first in enumerate(images[:70, 0].tolist())}
-    batches = [[row_of[first] for first in batch[:, 0].tolist()] for batch in seen if batch[0, 0].item() in row_of]
-    return batches, starts[0]
+    return seen, starts[0]
 
 
-@objective_level
+@objectives
 def test_an_epoch_goes_once_over_all_images_in_batches(impl, fw, rng, monkeypatch):
     """Two epochs over 70 images, in batches of 32."""
     batches, _ = batches_and_start(impl, fw, rng, monkeypatch, epochs=2)
@@ -203,7 +165,7 @@ def test_an_epoch_goes_once_over_all_images_in_batches(impl, fw, rng, monkeypatc
     assert epochs[0] != epochs[1], "both epochs see the images in the same order"
 
 
-@objective_level
+@objectives
 def test_it_learns_from_one_set_and_is_judged_on_the_other(impl, fw):
     """In the validation set each label is one too large: the more digits are learnt, the fewer are right there."""
     train, (images, labels) = digits(fw, 600, 200)
@@ -216,7 +178,7 @@ def test_it_learns_from_one_set_and_is_judged_on_the_other(impl, fw):
     assert wrong == last, f"reported are {trial.reported}, returned is {wrong}: not the last"
 
 
-@objective_level
+@objectives
 def test_rate_and_batch_size_are_those_of_the_trial(impl, fw):
     """After two epochs: ten times the rate has learnt more, and so have four times as many steps."""
     objective = impl.make_objective(*digits(fw, 600, 200), epochs=2)
@@ -227,7 +189,7 @@ def test_rate_and_batch_size_are_those_of_the_trial(impl, fw):
     assert usual > few + 0.1, f"two epochs in batches of 128 give {few:.3f}, in batches of 32 {usual:.3f}"
 
 
-@objective_level
+@objectives
 def test_a_trial_depends_on_its_point_and_the_seed_alone(impl, fw, monkeypatch):
     built, make_model = [], impl.make_model
     monkeypatch.setattr(impl, "make_model", lambda widths: built.append(list(widths)) or make_model(widths))
@@ -248,7 +210,7 @@ def test_a_trial_depends_on_its_point_and_the_seed_alone(impl, fw, monkeypatch):
     assert any(other != first for other in others), f"four seeds give the same accuracies {first}"
 
 
-@objective_level
+@objectives
 def test_another_seed_gives_another_start_and_another_order(impl, fw, rng, monkeypatch):
     found = [batches_and_start(impl, fw, rng, monkeypatch, epochs=1, seed=seed) for seed in (0, 1)]
     (batches, start), (other_batches, other_start) = found
@@ -256,10 +218,14 @@ def test_another_seed_gives_another_start_and_another_order(impl, fw, rng, monke
     assert batches != other_batches, "with the seeds 0 and 1 the images come in the same order"
 
 
-# -------------------------------------------------------------------- 4 bad trials stopped
+def check_counts(impl, study, complete, pruned, failed):
+    found = impl.summary(study)
+    assert (found["complete"], found["pruned"], found["failed"]) == (complete, pruned, failed), (
+        f"{complete} trials should be complete, {pruned} pruned and {failed} failed; your summary is {found}"
+    )
 
 
-@bad_trials_stopped
+@stopping
 def test_the_objective_stops_when_the_trial_says_so(impl, fw):
     trial = Recorder(point([8], 0.01, 64), stop_after=1)
     with pytest.raises(optuna.TrialPruned):
@@ -267,7 +233,7 @@ def test_the_objective_stops_when_the_trial_says_so(impl, fw):
     assert trial.events == ["report 0", "ask", "report 1", "ask"], f"told to stop after epoch 1, it does {trial.events}"
 
 
-@bad_trials_stopped
+@stopping
 def test_the_median_rule(impl, fw):
     """Each trial reports its own level at three steps, and the last rises above all at a step that it never reaches."""
     levels = [0.9, 0.8, 0.7, 0.6, 0.1, 0.95, 0.72, 0.85, 0.0]
@@ -285,13 +251,7 @@ def test_the_median_rule(impl, fw):
     study = impl.run_study(objective, None, len(levels))
     expected = [2, 2, 2, 2, 1, 2, 1, 2, 1]
     assert steps == expected, f"by the median rule the trials should stop after {expected}, yours after {steps}"
-    found = impl.summary(study)
-    assert (found["complete"], found["pruned"], found["failed"]) == (6, 3, 0), (
-        f"six trials are complete, three pruned and none failed; your summary is {found}"
-    )
-
-
-# -------------------------------------------------------------------- 5 the study
+    check_counts(impl, study, complete=6, pruned=3, failed=0)
 
 
 def parabola(trial):
@@ -299,14 +259,14 @@ def parabola(trial):
     return 1 - (trial.suggest_float("x", 0, 1) - 0.3) ** 2
 
 
-@study_level
+@studies
 @pytest.mark.parametrize("trials", [0, -1])
 def test_no_trials_are_refused(impl, fw, trials):
     with pytest.raises(ValueError):
         impl.run_study(parabola, None, trials)
 
 
-@study_level
+@studies
 def test_the_largest_value_is_the_best(impl, fw):
     optuna.logging.set_verbosity(optuna.logging.INFO)
     study = impl.run_study(parabola, None, 6)
@@ -319,42 +279,39 @@ def test_the_largest_value_is_the_best(impl, fw):
     assert impl.summary(study) == expected, f"the summary should be {expected}, yours is {impl.summary(study)}"
 
 
-@study_level
+@studies
 def test_the_seed_is_zero_unless_told(impl, fw):
     for name in ("make_objective", "run_study"):
         found = signature(getattr(impl, name)).parameters["seed"].default
         assert found == 0, f"the seed of {name} should be 0 by default, and is {found}"
 
 
-@study_level
+@studies
 def test_the_seed_decides_the_points(impl, fw):
     points = [[t.params["x"] for t in impl.run_study(parabola, None, 12, seed=seed).trials] for seed in (3, 3, 4)]
     assert points[0] == points[1], "two new studies with the same seed try different points"
     assert points[0] != points[2], "studies with different seeds try the same points"
 
 
-@study_level
+@studies
 def test_a_pruned_trial_is_never_the_best(impl, fw):
     study = optuna.create_study(direction="maximize")
-    space = {"x": FloatDistribution(0, 1)}
 
-    def add(x, state, value, reported):
-        study.add_trial(
-            create_trial(
-                state=state, value=value, params={"x": x}, distributions=space, intermediate_values={0: reported}
-            )
+    def add(state, value, x):
+        space, reported = {"x": FloatDistribution(0, 1)}, {0: 1 - x}
+        trial = create_trial(
+            state=state, value=value, params={"x": x}, distributions=space, intermediate_values=reported
         )
+        study.add_trial(trial)
 
-    add(0.1, TrialState.PRUNED, 0.9, 0.9)
-    add(0.2, TrialState.FAIL, None, 0.8)
+    add(TrialState.PRUNED, 0.9, 0.1)
+    add(TrialState.FAIL, None, 0.2)
     nothing = {"complete": 0, "pruned": 1, "failed": 1, "best_value": None, "best_params": None}
     assert impl.summary(study) == nothing, f"no trial is complete, yet your summary is {impl.summary(study)}"
-    add(0.3, TrialState.COMPLETE, 0.0, 0.7)
+    add(TrialState.COMPLETE, 0.0, 0.3)
     expected = nothing | {"complete": 1, "best_value": 0.0, "best_params": {"x": 0.3}}
     assert impl.summary(study) == expected, f"the summary should be {expected}, yours is {impl.summary(study)}"
 
-
-# -------------------------------------------------------------------- 6 kill and go on
 
 PRUNED = 1  # the number of the trial that is pruned
 KILLED = 3  # the number of the trial that takes the process with it
@@ -404,7 +361,7 @@ def name():
     return f"study {uuid.uuid4()}"
 
 
-@kill_go
+@resuming
 def test_after_a_kill_it_goes_on(impl, storage, name):
     """The process dies in its fourth trial. Seven are asked for: three are there, and four are missing."""
     if "fork" not in multiprocessing.get_all_start_methods():
@@ -425,18 +382,16 @@ def test_after_a_kill_it_goes_on(impl, storage, name):
     )
 
     calls = []
-    found = impl.summary(impl.run_study(counted(calls), storage, 7, name=name))
+    study = impl.run_study(counted(calls), storage, 7, name=name)
     after = stored(storage, name)
     assert after[:KILLED] == before[:KILLED], f"finished trials were {before[:KILLED]}, and are now {after[:KILLED]}"
     assert after[KILLED][1] == "FAIL", f"the trial that died should be marked as failed, it is {after[KILLED][1]}"
     assert len(calls) == 4, f"three of seven trials had finished: four were missing, the second run made {len(calls)}"
-    assert (found["complete"], found["pruned"], found["failed"]) == (6, 1, 1), (
-        f"six trials should be complete, one pruned and one failed; your summary is {found}"
-    )
+    check_counts(impl, study, complete=6, pruned=1, failed=1)
     check_points_differ([row for row in after if row[1] != "FAIL"])
 
 
-@kill_go
+@resuming
 def test_what_has_finished_is_counted_across_calls(impl, storage, name):
     """Three trials; the same again, which is nothing; one more; and a study beside it that begins anew."""
     calls = []
@@ -454,7 +409,7 @@ def test_what_has_finished_is_counted_across_calls(impl, storage, name):
     assert len(stored(storage, name)) == 4, f"the first study had 4 trials, and now has {len(stored(storage, name))}"
 
 
-@kill_go
+@resuming
 def test_a_dead_trial_is_marked_where_nothing_is_missing_too(impl, storage, name):
     """A study of two trials, and a third one that somebody began, and left."""
     study = impl.run_study(counted([]), storage, 2, name=name)
@@ -466,19 +421,13 @@ def test_a_dead_trial_is_marked_where_nothing_is_missing_too(impl, storage, name
     assert states == ["COMPLETE", "PRUNED", "FAIL"], f"the third trial is dead: FAIL; the states are {states}"
 
 
-@kill_go
+@resuming
 def test_an_error_comes_out_and_a_later_call_goes_on(impl, storage, name):
     calls = []
     with pytest.raises(ZeroDivisionError):
         impl.run_study(counted(calls, fatal=2, error=ZeroDivisionError("in a trial")), storage, 4, name=name)
     assert calls == [0, 1, 2], f"the error comes in trial 2; your run made the trials {calls}"
-    found = impl.summary(impl.run_study(counted(calls), storage, 4, name=name))
-    assert (found["complete"], found["pruned"], found["failed"]) == (3, 1, 1), (
-        f"four trials should have finished, one of them pruned, and one failed; your summary is {found}"
-    )
-
-
-# -------------------------------------------------------------------- 7 digits
+    check_counts(impl, impl.run_study(counted(calls), storage, 4, name=name), complete=3, pruned=1, failed=1)
 
 
 def stopped_by_hand(curves, epochs):
@@ -497,7 +446,7 @@ def stopped_by_hand(curves, epochs):
 
 
 @pytest.mark.timeout(60)  # TensorFlow traces a step for each trial
-@digits_level
+@digits_learnt
 def test_the_best_parameters_hold_on_images_that_no_trial_has_seen(impl, fw):
     train, validation, test = digits(fw, 600, 400, 797)
     trials, epochs = 8, 3

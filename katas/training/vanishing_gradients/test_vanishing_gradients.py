@@ -84,7 +84,7 @@ def weights_of(fw, net):
     for layer in hidden:
         layer.setdefault("bias", np.zeros(layer["kernel"].shape[1]))
     for layer, weights in zip(net.norms, norms, strict=True):
-        weights["eps"] = layer.eps if fw.name == "torch" else layer.epsilon
+        weights["eps"] = fw.layer_epsilon(layer)
     return {"hidden": hidden, "norms": norms, "head": {k: v.astype("float64") for k, v in fw.weights(net.head).items()}}
 
 
@@ -148,7 +148,8 @@ def test_without_further_word_the_net_is_in_evaluation_mode(impl, fw, rng):
     x, labels = problem(rng)
     net = filled(impl, fw, rng, 5, 6, 2, 3, norm=True)
     expected = by_hand(weights_of(fw, net), x, labels, norm=True, training=False)[0]
-    logits = net.eval()(fw.array(x)) if fw.name == "torch" else net(fw.array(x))
+    fw.set_mode(net, training=False)
+    logits = net(fw.array(x))
     fw.close(logits, expected, of="logits in evaluation mode", rtol=1e-3, atol=1e-4)
 
 
@@ -240,9 +241,8 @@ def test_to_measure_changes_nothing(impl, fw, rng, training):
     net = filled(impl, fw, rng, 5, 6, 3, 3, norm=True)
     fw.call(net, fw.array(x), training=training)
     before = weights_of(fw, net)
-    if fw.name == "torch":
-        for parameter in net.parameters():
-            parameter.grad = parameter.detach().clone()
+    fw.leave_gradients(net)
+    held = fw.held_gradients(net)
     expected = norms_by_hand(before, x, labels, norm=True)
     for _ in range(2):
         check_norms(impl.gradient_norms(net, fw.array(x), fw.array(labels)), expected)
@@ -251,10 +251,10 @@ def test_to_measure_changes_nothing(impl, fw, rng, training):
         for index, (old, new) in enumerate(zip(before[part], after[part], strict=True)):
             for name in old:
                 assert np.array_equal(old[name], new[name]), f"to measure changed the {name} of {part}[{index}]"
-    if fw.name == "torch":
-        assert net.training == training, "to measure changed the mode of the net"
-        kept = all(p.grad is not None and p.grad.equal(p) for p in net.parameters())
-        assert kept, "to measure changed the gradients that the net held in .grad"
+    assert fw.mode(net) in (training, None), "to measure changed the mode of the net"
+    now = fw.held_gradients(net)
+    kept = now.keys() == held.keys() and all(np.array_equal(now[name], old) for name, old in held.items())
+    assert kept, "to measure changed the gradients that the net held in .grad"
 
 
 # -------------------------------------------------------------------- 4 the report
@@ -378,10 +378,8 @@ def test_the_relu_needs_the_right_start(impl, fw):
 def test_every_step_descends_the_gradient_of_its_batch(impl, fw, rng, options):
     batches = [problem(rng, batch) for batch in (8, 5, 8)]
     net = filled(impl, fw, rng, 5, 6, 3, 3, **options)
-    if fw.name == "torch":
-        net.eval()
-        for parameter in net.parameters():
-            parameter.grad = parameter.detach().clone()
+    fw.set_mode(net, training=False)
+    fw.leave_gradients(net)
     expected, right = [], weights_of(fw, net)
     for x, labels in batches:
         _, loss, gradients = by_hand(right, x, labels, **options)

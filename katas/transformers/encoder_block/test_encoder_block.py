@@ -29,9 +29,6 @@ every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 both_kinds = pytest.mark.parametrize("norm_first", [False, True], ids=["post", "pre"])
 
 
-# ---------------------------------------------------------------- the formulas
-
-
 def normed(weights, name, x, eps):
     centred = x - x.mean(axis=-1, keepdims=True)
     return centred / np.sqrt(x.var(axis=-1, keepdims=True) + eps) * weights[name]["scale"] + weights[name]["shift"]
@@ -71,25 +68,28 @@ def by_hand(weights, x, heads, norm_first=False, mask=None, eps=1e-5, dropped=No
     return normed(weights, "norm2", x + fed(weights, x, kept), eps)
 
 
-def official(fw, weights, x, heads, norm_first, mask):
-    """The same from official layers: PyTorch has the block as a whole; in Keras it is put together of four kinds."""
-    if fw.name == "torch":
-        import torch
+def official_block(fw, weights, x, heads, norm_first, mask):
+    """PyTorch has the block as a whole."""
+    import torch
 
-        layer = torch.nn.TransformerEncoderLayer(
-            x.shape[-1], heads, weights["expand"]["bias"].size, dropout=0, batch_first=True, norm_first=norm_first
-        )
-        inputs = [weights[name] for name in ("query", "key", "value")]
-        state = {
-            "self_attn.in_proj_weight": np.concatenate([part["kernel"].T for part in inputs]),
-            "self_attn.in_proj_bias": np.concatenate([part["bias"] for part in inputs]),
-        }
-        for theirs, ours in (("self_attn.out_proj", "mix"), ("linear1", "expand"), ("linear2", "contract")):
-            state |= {f"{theirs}.weight": weights[ours]["kernel"].T, f"{theirs}.bias": weights[ours]["bias"]}
-        for name in NORMS:
-            state |= {f"{name}.weight": weights[name]["scale"], f"{name}.bias": weights[name]["shift"]}
-        layer.load_state_dict({name: fw.array(array) for name, array in state.items()})
-        return layer(fw.array(x), src_key_padding_mask=~fw.array(mask))
+    layer = torch.nn.TransformerEncoderLayer(
+        x.shape[-1], heads, weights["expand"]["bias"].size, dropout=0, batch_first=True, norm_first=norm_first
+    )
+    inputs = [weights[name] for name in ("query", "key", "value")]
+    state = {
+        "self_attn.in_proj_weight": np.concatenate([part["kernel"].T for part in inputs]),
+        "self_attn.in_proj_bias": np.concatenate([part["bias"] for part in inputs]),
+    }
+    for theirs, ours in (("self_attn.out_proj", "mix"), ("linear1", "expand"), ("linear2", "contract")):
+        state |= {f"{theirs}.weight": weights[ours]["kernel"].T, f"{theirs}.bias": weights[ours]["bias"]}
+    for name in NORMS:
+        state |= {f"{name}.weight": weights[name]["scale"], f"{name}.bias": weights[name]["shift"]}
+    layer.load_state_dict({name: fw.array(array) for name, array in state.items()})
+    return layer(fw.array(x), src_key_padding_mask=~fw.array(mask))
+
+
+def official_layers(fw, weights, x, heads, norm_first, mask):
+    """In Keras the block is put together of four kinds of layers."""
     import keras
 
     width = x.shape[-1]
@@ -118,7 +118,8 @@ def official(fw, weights, x, heads, norm_first, mask):
     return layers["norm2"](x + feed(x))
 
 
-# ---------------------------------------------------------------- blocks to test
+def official(fw, *arguments):
+    return {"torch": official_block, "tensorflow": official_layers}[fw.name](fw, *arguments)
 
 
 @cache
@@ -133,7 +134,7 @@ def made(impl, fw, rng, case, **given):
     """A block of the learner's with random numbers in every weight, and those weights."""
     width, _, hidden = case[2:]
     block = kept(impl, fw, case[2:], **given)
-    set_rates(fw, block, **dict.fromkeys(PLACES, 0.1))
+    set_rates(block, **dict.fromkeys(PLACES, 0.1))
     shapes = dict.fromkeys(DENSE[:4], (width, width)) | {"expand": (width, hidden), "contract": (hidden, width)}
     weights = {}
     for name, shape in shapes.items():
@@ -156,17 +157,16 @@ def tokens(rng, case):
     return 0.5 + 2 * rng.standard_normal(case[:3])
 
 
-def rate(fw, layer):
-    return layer.p if fw.name == "torch" else layer.rate
+def rate_name(layer):
+    """What the framework calls the rate of its dropout layers."""
+    return "rate" if hasattr(layer, "rate") else "p"
 
 
-def set_rates(fw, block, **rates):
+def set_rates(block, **rates):
     """The rate of each place; 0 where nothing is said."""
     for place in PLACES:
-        setattr(getattr(block, place), "p" if fw.name == "torch" else "rate", rates.get(place, 0.0))
-
-
-# ---------------------------------------------------------------- level 1
+        layer = getattr(block, place)
+        setattr(layer, rate_name(layer), rates.get(place, 0.0))
 
 
 @post_norm
@@ -201,9 +201,6 @@ def test_heads_that_do_not_divide_the_width_are_refused(impl, fw, width, heads):
         impl.EncoderBlock(width, heads, 4)
 
 
-# ---------------------------------------------------------------- level 2
-
-
 @pre_norm
 @every_case
 def test_each_branch_is_normalised_and_then_added(impl, fw, rng, case):
@@ -221,9 +218,6 @@ def test_a_pre_norm_block_with_silent_branches_changes_nothing(impl, fw, rng):
         fw.set_weights(getattr(block, name), {part: 0 * array for part, array in weights[name].items()})
     x = tokens(rng, CASES["usual"])
     fw.close(fw.call(block, fw.array(x)), x, of="a block whose branches are zero")
-
-
-# ---------------------------------------------------------------- level 3
 
 
 @padding
@@ -279,14 +273,12 @@ def test_a_sequence_of_padding_alone_gives_finite_numbers(impl, fw, rng, norm_fi
     fw.close(fw.array(output[mask]), expected[mask], of="the block, at the tokens that are no padding")
 
 
-# ---------------------------------------------------------------- level 4
-
-
 @dropout
 @pytest.mark.parametrize("given", [{}, {"dropout": 0.25}], ids=["unless_told", "quarter"])
 def test_every_place_has_the_rate_that_is_asked_for(impl, fw, given):
     block = impl.EncoderBlock(4, 2, 6, **given)
-    rates = {place: rate(fw, getattr(block, place)) for place in PLACES}
+    layers = {place: getattr(block, place) for place in PLACES}
+    rates = {place: getattr(layer, rate_name(layer)) for place, layer in layers.items()}
     expected = given.get("dropout", 0.1)
     assert set(rates.values()) == {expected}, f"every rate should be {expected}; they are {rates}"
 
@@ -298,7 +290,7 @@ def test_what_is_dropped_is_gone_there_and_only_there(impl, fw, rng, place, norm
     """Everything is dropped at one place and nothing elsewhere, so the result is certain."""
     case = CASES["usual"]
     block, weights = made(impl, fw, rng, case, norm_first=norm_first)
-    set_rates(fw, block, **{place: CERTAIN})
+    set_rates(block, **{place: CERTAIN})
     x = tokens(rng, case)
     output = fw.call(block, fw.array(x), training=True)
     fw.close(output, by_hand(weights, x, 2, norm_first, dropped=place), of=f"the block, with {place} dropping all")
@@ -309,12 +301,11 @@ def test_what_is_dropped_is_gone_there_and_only_there(impl, fw, rng, place, norm
 def test_nothing_is_dropped_in_evaluation(impl, fw, rng, norm_first):
     case = CASES["usual"]
     block, weights = made(impl, fw, rng, case, norm_first=norm_first)
-    set_rates(fw, block, **dict.fromkeys(PLACES, 0.5))
+    set_rates(block, **dict.fromkeys(PLACES, 0.5))
     x = tokens(rng, case)
     expected = by_hand(weights, x, 2, norm_first)
     fw.close(fw.call(block, fw.array(x)), expected, of="the block in evaluation")
-    if fw.name == "tensorflow":
-        fw.close(block(fw.array(x)), expected, of="the block when nothing is said of training")
+    fw.close(block(fw.array(x)), expected, of="the block when nothing is said of training")
 
 
 @dropout
@@ -329,7 +320,7 @@ def test_numbers_of_a_branch_are_dropped_one_by_one(impl, fw, rng, place):
         fw.set_weights(block.mix, {part: 0 * array for part, array in weights["mix"].items()})
     x = tokens(rng, case)
     branch = fw.numpy(fw.call(block, fw.array(x))) - x
-    set_rates(fw, block, **{place: 0.5})
+    set_rates(block, **{place: 0.5})
     share = (fw.numpy(fw.call(block, fw.array(x), training=True)) - x) / branch
     dropped, doubled = np.mean(np.abs(share) < 0.02), np.mean(np.abs(share - 2) < 0.02)
     assert 0.35 < dropped < 0.65 and dropped + doubled > 0.95, (
@@ -347,16 +338,13 @@ def test_a_weight_is_dropped_for_all_columns_of_its_head(impl, fw, rng):
     fw.set_weights(block.contract, {part: 0 * array for part, array in weights["contract"].items()})
     x = tokens(rng, case)
     branch = fw.numpy(fw.call(block, fw.array(x))) - x
-    set_rates(fw, block, drop_weights=0.5)
+    set_rates(block, drop_weights=0.5)
     share = ((fw.numpy(fw.call(block, fw.array(x), training=True)) - x) / branch).reshape(64, 2, 4)
     dropped, doubled = (np.mean(np.all(np.abs(share - factor) < 0.02, axis=-1)) for factor in (0, 2))
     assert 0.25 < dropped < 0.75 and dropped + doubled > 0.95, (
         f"at a rate of a half, about half of the heads should be 0 in all their columns, and the rest doubled; "
         f"{dropped:.0%} of them are 0 and {doubled:.0%} doubled"
     )
-
-
-# ---------------------------------------------------------------- level 5
 
 
 @official_layer
@@ -371,39 +359,17 @@ def test_it_equals_the_official_layer(impl, fw, rng, case, norm_first):
     fw.close(fw.array(output[mask]), expected[mask], of="the block, at the tokens that are no padding")
 
 
-# ---------------------------------------------------------------- level 6
-
-
-def cast(fw, t, dtype):
-    if fw.name == "torch":
-        import torch
-
-        return t.to(getattr(torch, dtype))
-    import tensorflow as tf
-
-    return tf.cast(t, dtype)
-
-
 def weight_gradients(fw, block, x, mask, cotangent):
     """Layer to part to the gradient of sum(cotangent · block(x, mask)), in the layout of fw.weights."""
-    layers = {name: getattr(block, name) for name in (*DENSE, *NORMS)}
-    if fw.name == "torch":
-        block.zero_grad()
-        (fw.call(block, fw.array(x), fw.array(mask)) * fw.array(cotangent)).sum().backward()
-        pairs = {name: (layer.weight.grad, layer.bias.grad) for name, layer in layers.items()}
-    else:
-        import tensorflow as tf
+    names = (*DENSE, *NORMS)
+    given = fw.array(x), fw.array(mask)
 
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(fw.call(block, fw.array(x), fw.array(mask)) * fw.array(cotangent))
-        sources = {name: tuple(layer.trainable_variables) for name, layer in layers.items()}  # kernel before bias
-        pairs = tape.gradient(loss, sources)
-    found = {}
-    for name, (first, second) in pairs.items():
-        assert first is not None and second is not None, f"no gradient reaches the layer {name!r}"
-        first = fw.numpy(first).T if fw.name == "torch" and name in DENSE else fw.numpy(first)
-        parts = ("kernel", "bias") if name in DENSE else ("scale", "shift")
-        found[name] = dict(zip(parts, (first, fw.numpy(second)), strict=True))
+    def loss():
+        return fw.sum(fw.call(block, *given) * fw.array(cotangent))
+
+    found = dict(zip(names, fw.layer_gradients(loss, [getattr(block, name) for name in names]), strict=True))
+    for name, parts in found.items():
+        assert all(part is not None for part in parts.values()), f"no gradient reaches the layer {name!r}"
     return found
 
 
@@ -416,12 +382,13 @@ def test_gradients_reach_the_tokens(impl, fw, rng, norm_first):
     mask = np.array([[True, True, True, False], [True] * 4, [False] * 4])
     tensor_mask, seen = fw.array(mask), np.where(mask, 1.0, 0.0)[..., None]
     fw.check_gradients(
-        lambda x: cast(fw, fw.call(block, cast(fw, x, "float32"), tensor_mask), "float64") * fw.array(seen, "float64"),
+        lambda x: fw.call(block, x, tensor_mask) * fw.array(seen),
         lambda x: by_hand(weights, x, 2, norm_first, mask) * seen,
         [tokens(rng, case)],
         names=["x"],
         rtol=1e-3,
         atol=1e-3,
+        dtype="float32",
     )
 
 

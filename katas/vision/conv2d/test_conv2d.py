@@ -71,22 +71,23 @@ def positions(images, size, stride=1, padding=0, dilation=1):
             yield row, column, (slice(None), vertical, horizontal)
 
 
-def channels_of(index, kernel, groups):
-    """The channels that filter `index` sees."""
-    group = index * groups // kernel.shape[-1]
-    return slice(group * kernel.shape[2], (group + 1) * kernel.shape[2])
+def windows(images, kernel, groups, **arguments):
+    """For each output number its (row, column, filter), and what it sees of the padded images."""
+    seen, filters = kernel.shape[2:]
+    for row, column, window in positions(images, kernel.shape[:2], **arguments):
+        for index in range(filters):
+            group = index * groups // filters
+            yield (row, column, index), (*window, slice(group * seen, (group + 1) * seen))
 
 
-def convolved(images, kernel, bias=None, groups=1, **arguments):
+def convolved(images, kernel, bias=0, groups=1, **arguments):
     """(batch, rows, columns, filters), as the formula reads."""
     *_, (last_row, last_column, _) = positions(images, kernel.shape[:2], **arguments)
     output = np.zeros((len(images), last_row + 1, last_column + 1, kernel.shape[-1]))
     wide = padded(np.asarray(images, "float64"), arguments.get("padding", 0))
-    for row, column, window in positions(images, kernel.shape[:2], **arguments):
-        for index in range(kernel.shape[-1]):
-            seen = wide[window][..., channels_of(index, kernel, groups)]
-            output[:, row, column, index] = np.sum(seen * kernel[..., index], axis=(1, 2, 3))
-    return output if bias is None else output + bias
+    for (row, column, index), window in windows(images, kernel, groups, **arguments):
+        output[:, row, column, index] = np.sum(wide[window] * kernel[..., index], axis=(1, 2, 3))
+    return output + bias
 
 
 def patches(images, size, **arguments):
@@ -99,12 +100,10 @@ def gradients(gradient, images, kernel, groups=1, **arguments):
     """What each product of `convolved` sends back to the pixel and to the weight that it multiplies."""
     wide = padded(np.asarray(images, "float64"), arguments.get("padding", 0))
     to_wide, to_kernel = np.zeros_like(wide), np.zeros(kernel.shape)
-    for row, column, window in positions(images, kernel.shape[:2], **arguments):
-        for index in range(kernel.shape[-1]):
-            channels = channels_of(index, kernel, groups)
-            arriving = gradient[:, row, column, index][:, None, None, None]
-            to_wide[window][..., channels] += arriving * kernel[..., index]
-            to_kernel[..., index] += np.sum(arriving * wide[window][..., channels], axis=0)
+    for (row, column, index), window in windows(images, kernel, groups, **arguments):
+        arriving = gradient[:, row, column, index][:, None, None, None]
+        to_wide[window] += arriving * kernel[..., index]
+        to_kernel[..., index] += np.sum(arriving * wide[window], axis=0)
     top, left = pair(arguments.get("padding", 0))
     to_images = to_wide[:, top : top + images.shape[1], left : left + images.shape[2]]
     return to_images, to_kernel, gradient.sum(axis=(0, 1, 2))

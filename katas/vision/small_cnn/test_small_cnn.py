@@ -27,10 +27,6 @@ SHAPES = {"odd": (2, 7, 10), "one_image": (1, 9, 5), "smaller_than_the_grid": (3
 busy = pytest.mark.timeout(60)  # TensorFlow may trace a function for each size of batch
 
 
-def relu(x):
-    return np.maximum(x, 0)
-
-
 def cells(x, grid):
     """The mean of each cell, cell by cell."""
     height, width = x.shape[1:3]
@@ -63,10 +59,10 @@ def dense(fw, layer, x):
 
 
 def hidden_by_hand(fw, net, images, grid):
-    x = halved(relu(convolved(fw, net.conv1, images)))
-    x = halved(relu(convolved(fw, net.conv2, x)))
+    x = halved(np.maximum(convolved(fw, net.conv1, images), 0))
+    x = halved(np.maximum(convolved(fw, net.conv2, x), 0))
     row = fw.own_layout(cells(x, grid)).reshape(len(images), -1)
-    return relu(dense(fw, net.hidden, row))
+    return np.maximum(dense(fw, net.hidden, row), 0)
 
 
 def net_by_hand(fw, net, images, grid):
@@ -256,8 +252,7 @@ def test_hidden_numbers_are_dropped_while_training_and_not_while_measuring(impl,
     labels = np.where(np.arange(40) < 30, logits.argmax(axis=1), logits.argmin(axis=1))
     (loss,) = impl.train(net, fw.images(images), fw.array(labels), 1, 40, learning_rate=0.0)
     calm = cross_entropy(logits, labels)
-    told = f"the loss is {calm:.4f}, as in evaluation mode: train in training mode"
-    assert not np.isclose(loss, calm, rtol=1e-3), told
+    assert not np.isclose(loss, calm, rtol=1e-3), f"the loss is {calm:.4f}, as in evaluation mode"
     found = impl.accuracy(net, fw.images(images), fw.array(labels))
     assert isinstance(found, float), f"accuracy should be a Python float, not {type(found).__name__}"
     assert np.isclose(found, 0.75), f"30 of 40 labels are those of the largest logit: 0.75, accuracy says {found:.3f}"
@@ -282,10 +277,9 @@ def test_every_step_moves_the_weights_by_the_learning_rate(impl, fw, rng, count,
 @learns
 @pytest.mark.timeout(120)
 def test_digits_are_read(impl, fw, rng):
-    """scikit-learn's digits: 1000 to train on, sorted by digit, and the other 797 to be tested.
+    """1000 digits to train on, sorted, and 797 others: over ten seeds 0.957 to 0.985 of those are read.
 
-    Over ten seeds the accuracy is 0.957 to 0.976 in PyTorch, 0.970 to 0.985 in TensorFlow. The baseline, the nearest of
-    the ten mean images, reaches 0.888 to 0.912.
+    The baseline, the nearest of the ten mean images, reaches 0.888 to 0.912.
     """
     images, labels = data.digits()
     images, order = images.reshape(-1, 8, 8, 1), rng.permutation(len(images))

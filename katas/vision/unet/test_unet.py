@@ -23,10 +23,6 @@ HALVED = {"eight": (2, 8, 12), "smallest": (4, 4, 4)}  # batch, height, width, f
 ODD = {"odd": (2, 7, 9), "one_short": (2, 11, 8), "tall": (3, 5, 2), "one_pixel": (3, 1, 1)}
 
 
-def relu(x):
-    return np.maximum(x, 0)
-
-
 def convolved(fw, layer, x):
     """A 3×3 convolution that keeps the size."""
     kernel, (height, width) = fw.weights(layer)["kernel"], x.shape[1:3]
@@ -43,8 +39,8 @@ def normed(fw, layer, x, training):
 
 
 def double(fw, block, x, training):
-    x = relu(normed(fw, block.norm1, convolved(fw, block.conv1, x), training))
-    return relu(normed(fw, block.norm2, convolved(fw, block.conv2, x), training))
+    x = np.maximum(normed(fw, block.norm1, convolved(fw, block.conv1, x), training), 0)
+    return np.maximum(normed(fw, block.norm2, convolved(fw, block.conv2, x), training), 0)
 
 
 def halved(x):
@@ -173,7 +169,7 @@ def test_the_norms_forget_a_tenth_at_each_step(impl, fw, rng):
     fw.randomise(block, rng, gain=2)
     before = [fw.weights(norm)["mean"] for norm in (block.norm1, block.norm2)]
     first = convolved(fw, block.conv1, images)
-    second = convolved(fw, block.conv2, relu(normed(fw, block.norm1, first, training=True)))
+    second = convolved(fw, block.conv2, np.maximum(normed(fw, block.norm1, first, training=True), 0))
     fw.call(block, fw.images(images), training=True)
     for name, old, seen in zip(("norm1", "norm2"), before, (first, second), strict=True):
         expected, found = 0.9 * old + 0.1 * seen.mean(axis=(0, 1, 2)), fw.weights(getattr(block, name))["mean"]
@@ -294,10 +290,9 @@ def drawn_shapes(rng, count, height, width):
 @learns
 @pytest.mark.timeout(120)  # an eager loop in TensorFlow is slow
 def test_shapes_in_noise_are_found(impl, fw, rng):
-    """Trained on 16 images of 22 × 19 pixels, tried on 16 others of 21 × 27.
+    """Over ten seeds in both frameworks the mean intersection over union is 0.84 to 0.93.
 
-    Over ten seeds in both frameworks the mean intersection over union is 0.84 to 0.93. The baseline knows a pixel's
-    brightness alone: the best of all thresholds, chosen on the very images that it is tried on, reaches 0.54 to 0.57.
+    The best of all thresholds on the brightness, chosen on the very images that it is tried on, has 0.54 to 0.57.
     """
     images, inside = drawn_shapes(rng, 16, 22, 19)
     others, wanted = drawn_shapes(rng, 16, 21, 27)
@@ -307,8 +302,7 @@ def test_shapes_in_noise_are_found(impl, fw, rng):
     losses = impl.train(net, fw.images(images), fw.images(inside.astype(float)), steps, learning_rate=0.02)
     floats = len(losses) == steps and all(isinstance(loss, float) for loss in losses)
     assert floats, f"expected the loss of each of {steps} steps, as Python floats"
-    told = f"before the first step the loss is {first:.4f} in training mode; yours begins with {losses[0]:.4f}"
-    assert np.isclose(losses[0], first, rtol=1e-3), told
+    assert np.isclose(losses[0], first, rtol=1e-3), f"the first loss is {losses[0]:.4f}; in training mode {first:.4f}"
     assert losses[-1] < 0.5, f"the loss goes from {losses[0]:.2f} to {losses[-1]:.2f}: it should fall below 0.5"
     reached = overlap(fw.images_numpy(fw.call(net, fw.images(others))) > 0, wanted).mean()
     baseline = max(overlap(others > threshold, wanted).mean() for threshold in np.linspace(-4, 4, 81))

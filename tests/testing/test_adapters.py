@@ -7,19 +7,6 @@ import pytest
 
 from dojo.testing.adapters import CheckFailed, open_adapter
 
-ALL = ["numpy", "torch", "tensorflow"]
-DIFFERENTIATING = ["torch", "tensorflow"]
-
-
-@pytest.fixture(params=ALL)
-def fw(request):
-    return open_adapter(request.param)
-
-
-@pytest.fixture(params=DIFFERENTIATING)
-def autograd(request):
-    return open_adapter(request.param)
-
 
 class TestArrays:
     def test_floats_become_float32_unless_told(self, fw):
