@@ -223,13 +223,34 @@ def test_gradients_are_those_of_one_process_on_the_joined_batch(run, rng, worker
     check_joined(run, *problem(rng, 4 * workers), ends, dtype)
 
 
+def register_loose_end(network):
+    import torch
+
+    network.register_parameter("loose", torch.nn.Parameter(torch.ones(2, 3)))
+
+
+def add_loose_layer(network):
+    import keras
+
+    class Loose(keras.layers.Layer):
+        def build(self, shape):
+            self.loose = self.add_weight(shape=(2, 3), name="loose")
+
+        def call(self, x):
+            return x
+
+    network.add(Loose())
+
+
 def gradients_of_a_loose_end(worker, weights, features, labels, expected):
     """joined_gradients of a network with a parameter that its output does not depend on."""
     fw, impl = worker.fw, worker.impl
-    network = fw.model(lambda model, x, training: model.dense(x), trained={"loose": np.ones((2, 3))})
-    network.dense = dense_network(fw, weights)
-    names = ["parameter that the loss does not depend on", *NAMES]
-    right = [np.zeros((2, 3)), *in_own_layout(fw, expected)]
+    network = dense_network(fw, weights)
+    {"torch": register_loose_end, "tensorflow": add_loose_layer}[fw.name](network)
+    loose = [tuple(value.shape) for value in fw.parameters(network).values()].index((2, 3))
+    names, right = list(NAMES), in_own_layout(fw, expected)
+    names.insert(loose, "parameter that the loss does not depend on")
+    right.insert(loose, np.zeros((2, 3)))
     half = slice(worker.rank, None, worker.size)
     _, gradients = impl.joined_gradients(worker.group, network, fw.array(features[half]), fw.array(labels[half]))
     fw.close_all(gradients, right, [f"gradient of the {name}" for name in names])
