@@ -339,7 +339,10 @@ def train(impl, fw, alpha, seed):
 
     def step(lam, order):
         mixed = impl.mixup(batch, order, lam)
-        loss = lambda: impl.mixed_loss(fw.call(net, mixed, training=True), labels, order, lam)
+
+        def loss():
+            return impl.mixed_loss(fw.call(net, mixed, training=True), labels, order, lam)
+
         fw.apply_gradients(optimiser, net, fw.gradients(loss, fw.parameters(net).values()))
 
     for _ in range(60):
